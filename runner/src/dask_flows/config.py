@@ -1,0 +1,283 @@
+"""Settings from outside: the chart's ``config.yaml``, an attempt's ``attempt.json``, the environment.
+
+This is the only module that reads environment variables, and the files here are the whole contract
+between the chart and Python. Unknown fields are refused, so the two cannot drift apart silently.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from dask_flows.errors import ConfigError
+from dask_flows.reading import Reader
+
+MODES = ("local", "static", "ephemeral")
+ATTEMPT_FILE = "attempt.json"
+PARAMETERS_FILE = "parameters.json"
+
+
+@dataclass(frozen=True)
+class Release:
+    """The Helm release that the agent belongs to."""
+
+    name: str
+    namespace: str
+    fullname: str
+    chart: str
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(*(data.get(key, str) for key in ("name", "namespace", "fullname", "chart")))
+
+
+@dataclass(frozen=True)
+class Channel:
+    """Where runners reach the agent."""
+
+    url: str
+    port: int
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(data.get("url", str), data.get("port", int))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Defaults for FlowRuns, in seconds."""
+
+    start_deadline: int
+    deadline: int | None
+    ttl: int | None
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(
+            data.get("startDeadlineSeconds", int),
+            data.maybe("deadlineSeconds", int),
+            data.maybe("ttlSecondsAfterFinished", int),
+        )
+
+
+@dataclass(frozen=True)
+class Static:
+    """The shared cluster; ``pod_hash`` changes when the chart's own cluster does."""
+
+    address: str
+    dashboard: str
+    minimum: int
+    pod_hash: str
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(
+            data.get("address", str),
+            data.get("dashboardAddress", str, ""),
+            data.get("minimum", int, 1),
+            data.get("podHash", str, ""),
+        )
+
+
+@dataclass(frozen=True)
+class Ephemeral:
+    """How many workers a run of its own cluster gets unless it says otherwise."""
+
+    minimum: int
+    maximum: int
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(data.get("minimum", int, 1), data.get("maximum", int, 2))
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Pod templates as the chart rendered them; Python only patches them."""
+
+    runner: Mapping[str, Any]
+    scheduler: Mapping[str, Any] | None
+    worker: Mapping[str, Any] | None
+
+    @classmethod
+    def read(cls, data: Reader) -> Self:
+        """Read the section."""
+        return cls(
+            data.get("runner", dict), data.maybe("scheduler", dict), data.maybe("worker", dict)
+        )
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """Everything the chart tells the agent."""
+
+    release: Release
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    mode: str
+    allow_mode_override: bool
+    channel: Channel
+    pause_lease: str
+    config_hash: str
+    runs: Runs
+    static: Static | None
+    ephemeral: Ephemeral
+    interruptible: Mapping[str, Any]
+    templates: Templates
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read ``config.yaml``; raises ConfigError that names the field."""
+        top = Reader(data, "")
+        top.get("apiVersion", str)
+        top.get("kind", str)
+        config = cls(
+            release=_whole(top, "release", Release.read),
+            labels=top.get("labels", dict, {}),
+            annotations=top.get("annotations", dict, {}),
+            mode=mode_of(top.get("mode", str), "mode"),
+            allow_mode_override=top.get("allowModeOverride", bool, False),
+            channel=_whole(top, "channel", Channel.read),
+            pause_lease=top.get("pauseLease", str),
+            config_hash=top.get("configHash", str),
+            runs=_whole(top, "runs", Runs.read),
+            static=_maybe_whole(top, "static", Static.read),
+            ephemeral=_whole(top, "ephemeral", Ephemeral.read),
+            interruptible=top.get("interruptible", dict, {}),
+            templates=_whole(top, "templates", Templates.read),
+        )
+        top.done()
+        if config.mode == "static" and config.static is None:
+            raise ConfigError("static is missing though mode is static", do="upgrade the chart")
+        return config
+
+
+def load_agent_config(path: Path) -> AgentConfig:
+    """Read the agent's configuration file; raises ConfigError."""
+    try:
+        return AgentConfig.parse(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the configuration: {error}", where=str(path)) from None
+    except ConfigError as error:
+        raise ConfigError(error.found, where=str(path), do=error.do) from None
+
+
+@dataclass(frozen=True)
+class AttemptSpec:
+    """What the agent tells the runner about its attempt; deadlines in seconds."""
+
+    run: str
+    namespace: str
+    uid: str
+    attempt: int
+    mode: str
+    flow: str | None
+    command: list[str] | None
+    address: str | None
+    dashboard: str | None
+    minimum_workers: int
+    maximum_workers: int
+    start_deadline: int
+    deadline: int | None
+    channel_url: str
+    token_file: str
+    source: str | None
+    source_zip: str | None
+    source_workdir: str
+    parameters: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, data: Any, parameters: Any) -> Self:
+        """Read ``attempt.json`` and ``parameters.json``; raises ConfigError."""
+        top = Reader(data, "")
+        channel = top.reader("channel")
+        spec = cls(
+            run=top.get("run", str),
+            namespace=top.get("namespace", str),
+            uid=top.get("uid", str),
+            attempt=top.get("attempt", int),
+            mode=mode_of(top.get("mode", str), "mode"),
+            flow=top.maybe("flow", str),
+            command=top.maybe("command", list),
+            address=top.maybe("address", str),
+            dashboard=top.maybe("dashboard", str),
+            minimum_workers=top.get("minimumWorkers", int, 1),
+            maximum_workers=top.get("maximumWorkers", int, 1),
+            start_deadline=top.get("startDeadlineSeconds", int),
+            deadline=top.maybe("deadlineSeconds", int),
+            channel_url=channel.get("url", str),
+            token_file=channel.get("tokenFile", str),
+            source=top.maybe("source", str),
+            source_zip=top.maybe("sourceZip", str),
+            source_workdir=top.get("sourceWorkdir", str),
+            parameters=Reader({"parameters": parameters}, "").get("parameters", dict, {}),
+        )
+        channel.done()
+        top.done()
+        return spec
+
+
+def load_attempt(folder: Path) -> AttemptSpec:
+    """Read the attempt that is mounted at ``folder``; raises ConfigError."""
+    try:
+        data = json.loads((folder / ATTEMPT_FILE).read_text())
+        parameters = json.loads((folder / PARAMETERS_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the attempt: {error}", where=str(folder)) from None
+    return AttemptSpec.parse(data, parameters)
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The environment variables that mean something to us."""
+
+    pod_uid: str = ""
+    pod_name: str = ""
+    namespace: str = ""
+    scheduler_address: str = ""
+    no_color: bool = False
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read them from ``environ``, by default the process's own."""
+        source = os.environ if environ is None else environ
+        return cls(
+            pod_uid=source.get("DASK_FLOWS_POD_UID", ""),
+            pod_name=source.get("DASK_FLOWS_POD_NAME", ""),
+            namespace=source.get("DASK_FLOWS_NAMESPACE", ""),
+            scheduler_address=source.get("DASK_SCHEDULER_ADDRESS", ""),
+            no_color=bool(source.get("NO_COLOR")),
+        )
+
+
+def mode_of(value: str, where: str) -> str:
+    """Return the mode if it is one; raises ConfigError."""
+    if value not in MODES:
+        raise ConfigError(f"{value!r} is not a mode", where=where, do=f"use {', '.join(MODES)}")
+    return value
+
+
+def _whole(top: Reader, key: str, read: Any) -> Any:
+    section = top.reader(key)
+    value = read(section)
+    section.done()
+    return value
+
+
+def _maybe_whole(top: Reader, key: str, read: Any) -> Any:
+    section = top.maybe(key, dict)
+    if section is None:
+        return None
+    reader = Reader(section, key)
+    value = read(reader)
+    reader.done()
+    return value

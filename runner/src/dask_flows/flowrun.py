@@ -1,0 +1,173 @@
+"""A FlowRun as Python sees it: typed fields over the object that the API server stores.
+
+The schema in the chart has already refused most mistakes; what is checked here again is what the agent
+relies on, because a cluster may carry an older schema.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from dask_flows.errors import ConfigError, UsageError
+from dask_flows.reading import Reader
+
+PENDING, STARTING, RUNNING = "Pending", "Starting", "Running"
+SUCCEEDED, FAILED, CANCELLED, SUSPENDED = "Succeeded", "Failed", "Cancelled", "Suspended"
+TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
+CLAIMED = frozenset({STARTING, RUNNING})
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a FlowRun asks for one of runner, scheduler, worker."""
+
+    image: str | None = None
+    resources: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The request; None means that the release's value holds."""
+
+    flow: str | None
+    command: list[str] | None
+    parameters: Mapping[str, Any]
+    files: tuple[Mapping[str, str], ...]
+    source_config_map: Mapping[str, str] | None
+    profile: str | None
+    image: str | None
+    mode: str | None
+    replicas: int | None
+    minimum: int | None
+    maximum: int | None
+    threads: int | None
+    worker: Role
+    scheduler: Role
+    runner: Role
+    resources: Mapping[str, Any] | None
+    env: tuple[Mapping[str, Any], ...]
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    interruptible: bool
+    image_pull_secrets: tuple[Mapping[str, str], ...]
+    retries: Mapping[str, Any] | None
+    start_deadline: int | None
+    deadline: int | None
+    ttl: int | None
+    suspend: bool
+    cancel: bool
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """Read ``spec``; raises UsageError that names the field."""
+        top = Reader(data, "spec")
+        workers, source = top.reader("workers"), top.reader("source")
+        spec = cls(
+            flow=top.maybe("flow", str),
+            command=top.maybe("command", list),
+            parameters=top.get("parameters", dict, {}),
+            files=tuple(source.get("files", list, [])),
+            source_config_map=source.maybe("configMap", dict),
+            profile=top.maybe("profile", str),
+            image=top.maybe("image", str),
+            mode=top.maybe("mode", str),
+            replicas=workers.maybe("replicas", int),
+            minimum=workers.maybe("minimum", int),
+            maximum=workers.maybe("maximum", int),
+            threads=workers.maybe("threads", int),
+            worker=Role(workers.maybe("image", str), workers.maybe("resources", dict)),
+            scheduler=_role(top.reader("scheduler")),
+            runner=_role(top.reader("runner")),
+            resources=top.maybe("resources", dict),
+            env=tuple(top.get("env", list, [])),
+            labels=top.get("labels", dict, {}),
+            annotations=top.get("annotations", dict, {}),
+            interruptible=top.get("interruptible", bool, False),
+            image_pull_secrets=tuple(top.get("imagePullSecrets", list, [])),
+            retries=top.maybe("retries", dict),
+            start_deadline=top.maybe("startDeadlineSeconds", int),
+            deadline=top.maybe("deadlineSeconds", int),
+            ttl=top.maybe("ttlSecondsAfterFinished", int),
+            suspend=top.get("suspend", bool, False),
+            cancel=top.get("cancel", bool, False),
+        )
+        for reader in (workers, source, top):
+            reader.done()
+        spec._check()
+        return spec
+
+    def _check(self) -> None:
+        if (self.flow is None) == (self.command is None):
+            raise UsageError("spec needs exactly one of flow and command", where="spec")
+        if self.replicas is not None and (self.minimum is not None or self.maximum is not None):
+            raise UsageError(
+                "spec.workers has replicas and minimum or maximum",
+                where="spec.workers",
+                do="give replicas for a fixed size, or minimum and maximum",
+            )
+
+    def worker_bounds(self, minimum: int, maximum: int) -> tuple[int, int]:
+        """Return least and most workers, the release's values filling what is not said."""
+        if self.replicas is not None:
+            return self.replicas, self.replicas
+        low = self.minimum if self.minimum is not None else min(minimum, self.maximum or minimum)
+        high = self.maximum if self.maximum is not None else max(maximum, low)
+        if low > high:
+            raise UsageError(
+                f"minimum {low} is more than maximum {high}", where="spec.workers", do="swap them"
+            )
+        return low, high
+
+
+@dataclass(frozen=True)
+class FlowRun:
+    """One FlowRun; ``raw`` is the whole object, ``status`` its status (never None)."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    created: str
+    spec: Spec
+    status: Mapping[str, Any]
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, obj: Mapping[str, Any]) -> Self:
+        """Read an object of the API; raises UsageError if its spec is not valid."""
+        meta = obj["metadata"]
+        try:
+            spec = Spec.parse(obj.get("spec") or {})
+        except ConfigError as error:
+            raise UsageError(error.found, where=f"FlowRun {meta['name']}", do=error.do) from None
+        return cls(
+            name=meta["name"],
+            namespace=meta["namespace"],
+            uid=meta["uid"],
+            resource_version=meta.get("resourceVersion", ""),
+            created=meta.get("creationTimestamp", ""),
+            spec=spec,
+            status=obj.get("status") or {},
+            raw=obj,
+        )
+
+    @property
+    def phase(self) -> str:
+        """The phase in status; Pending before the agent has seen the run."""
+        return str(self.status.get("phase") or PENDING)
+
+    @property
+    def attempt(self) -> int:
+        """The number of the last attempt; 0 before the first."""
+        return int(self.status.get("attempt") or 0)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the run is over."""
+        return self.phase in TERMINAL
+
+
+def _role(data: Reader) -> Role:
+    role = Role(data.maybe("image", str), data.maybe("resources", dict))
+    data.done()
+    return role

@@ -1,0 +1,131 @@
+"""What we ask of the Kubernetes API, as a protocol: the real client and the tests' fake both speak it.
+
+Objects are plain dictionaries as the API sends them. Every call may raise a ``KubeError``.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dask_flows.kube.errors import Gone
+from dask_flows.kube.resources import Resource
+
+Object = dict[str, Any]
+PAGE = 500
+
+ADDED, MODIFIED, DELETED, BOOKMARK = "ADDED", "MODIFIED", "DELETED", "BOOKMARK"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a watch."""
+
+    type: str
+    object: Object
+
+
+@dataclass(frozen=True)
+class Page:
+    """A part of a list, all of it as of one ``resource_version``."""
+
+    items: list[Object]
+    resource_version: str
+    more: str = ""
+
+
+class Api(Protocol):
+    """The Kubernetes API, one verb per method."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
+        """Read one object."""
+        ...
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        labels: str = "",
+        fields: str = "",
+        limit: int = PAGE,
+        more: str = "",
+    ) -> Page:
+        """Read one page of a consistent list; ``more`` is the token of the page before."""
+        ...
+
+    async def create(
+        self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
+    ) -> Object:
+        """Create an object; ``dry_run`` only asks whether it would be admitted."""
+        ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Object,
+        *,
+        subresource: str = "",
+    ) -> Object:
+        """Merge into an object; a ``metadata.resourceVersion`` in the body makes it conditional."""
+        ...
+
+    async def delete(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        grace: int | None = None,
+    ) -> None:
+        """Delete an object and, in the background, what it owns; ``uid`` guards against a namesake."""
+        ...
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str,
+        *,
+        resource_version: str,
+        seconds: int,
+        labels: str = "",
+        fields: str = "",
+    ) -> AsyncIterator[Event]:
+        """Follow changes after ``resource_version`` until the server ends it; 410 raises Gone."""
+        ...
+
+    def logs(
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        follow: bool = False,
+        tail: int | None = None,
+        previous: bool = False,
+    ) -> AsyncIterator[str]:
+        """Read a container's output line by line, without line ends."""
+        ...
+
+
+async def list_all(
+    api: Api, resource: Resource, namespace: str, *, labels: str = "", fields: str = ""
+) -> Page:
+    """Read a whole list page by page; begins again if the server drops the snapshot meanwhile."""
+    while True:
+        items: list[Object] = []
+        more = ""
+        try:
+            while True:
+                page = await api.list(
+                    resource, namespace, labels=labels, fields=fields, more=more
+                )
+                items += page.items
+                if not page.more:
+                    return Page(items, page.resource_version)
+                more = page.more
+        except Gone:
+            if not more:  # not an expired page: the caller must know
+                raise

@@ -1,0 +1,176 @@
+"""The objects of one attempt, as plain dictionaries built from its plan."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dask_flows import names
+from dask_flows.config import ATTEMPT_FILE, PARAMETERS_FILE
+from dask_flows.flowrun import FlowRun
+from dask_flows.patching import find_container, merge_env
+from dask_flows.plan import COMM_PORT, DASHBOARD_PORT, Plan
+
+PINNED_FILE = "pinned.json"
+ATTEMPT_DIR = "/etc/dask-flows/attempt"
+TOKEN_DIR = "/etc/dask-flows/token"  # noqa: S105 - a folder, not a password
+SOURCE_DIR = "/etc/dask-flows/source"
+SOURCE_ZIP = "source.zip"
+SOURCE_WORKDIR = "/tmp/dask-flows/source"  # noqa: S108 - the pod's own emptyDir
+
+
+def scheduler_service(plan: Plan) -> dict[str, Any]:
+    """Build the scheduler's Service; it publishes the pod before it is ready, so nobody waits twice."""
+    selector = {names.LABEL_CLUSTER: plan.base, names.LABEL_COMPONENT: "scheduler"}
+    ports = [("tcp-comm", COMM_PORT), ("http-dashboard", DASHBOARD_PORT)]
+    spec = {
+        "type": "ClusterIP",
+        "publishNotReadyAddresses": True,
+        "selector": selector,
+        "ports": [{"name": n, "port": p, "targetPort": n, "protocol": "TCP"} for n, p in ports],
+    }
+    meta = _meta(plan, names.scheduler_name(plan.base), "scheduler")
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+def scheduler_pod(plan: Plan) -> dict[str, Any]:
+    """Build the scheduler's pod."""
+    assert plan.scheduler is not None, "only ephemeral plans have a scheduler"
+    return _pod(plan, names.scheduler_name(plan.base), "scheduler", plan.scheduler)
+
+
+def worker_pod(plan: Plan, number: int) -> dict[str, Any]:
+    """Build a worker's pod, connecting to the plan's address."""
+    assert plan.worker is not None, "only ephemeral plans have workers"
+    pod = _pod(plan, names.worker_name(plan.base, number), "worker", plan.worker)
+    container = find_container(pod["spec"], "worker")
+    address = {"name": "DASK_SCHEDULER_ADDRESS", "value": plan.address}
+    kept = [e for e in container["env"] if e["name"] != address["name"]]
+    container["env"] = [address, *kept]
+    return pod
+
+
+def config_map(plan: Plan, run: FlowRun) -> dict[str, Any]:
+    """Build the attempt's inputs: what the runner reads, and the plan itself."""
+    attempt = {
+        "run": plan.run,
+        "namespace": plan.namespace,
+        "uid": plan.uid,
+        "attempt": plan.attempt,
+        "mode": plan.mode,
+        "flow": run.spec.flow,
+        "command": run.spec.command,
+        "address": plan.address,
+        "dashboard": plan.dashboard,
+        "minimumWorkers": plan.minimum,
+        "maximumWorkers": plan.maximum,
+        "startDeadlineSeconds": plan.start_deadline,
+        "deadlineSeconds": plan.deadline,
+        "channel": {"url": plan.channel_url, "tokenFile": f"{TOKEN_DIR}/token"},
+        "source": SOURCE_DIR if run.spec.files else None,
+        "sourceZip": f"{SOURCE_DIR}/{SOURCE_ZIP}" if run.spec.source_config_map else None,
+        "sourceWorkdir": SOURCE_WORKDIR,
+    }
+    data = {
+        ATTEMPT_FILE: json.dumps(attempt),
+        PARAMETERS_FILE: json.dumps(dict(run.spec.parameters)),
+        PINNED_FILE: plan.to_json(),
+        **{f"source-{n}": file["content"] for n, file in enumerate(run.spec.files)},
+    }
+    meta = _meta(plan, plan.base, "runner")
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def secret(plan: Plan, token: str) -> dict[str, Any]:
+    """Build the Secret with the token of the attempt channel."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": _meta(plan, plan.base, "runner"),
+        "type": "Opaque",
+        "stringData": {"token": token},
+    }
+
+
+def job(plan: Plan, run: FlowRun, token_sha256: str) -> dict[str, Any]:
+    """Build the runner's Job: one pod, started once; retries are new attempts."""
+    template = _pod(plan, "", "runner", plan.runner)
+    template = {"metadata": template["metadata"], "spec": template["spec"]}
+    for key in ("name", "namespace", "ownerReferences"):
+        template["metadata"].pop(key, None)
+    container = find_container(template["spec"], "runner")
+    container["args"] = ["run", "--mode", plan.mode, "--attempt", ATTEMPT_DIR]
+    _mount_inputs(plan, run, template["spec"], container)
+    meta = _meta(plan, plan.base, "runner")
+    meta["annotations"] = {**meta["annotations"], names.ANNOTATION_TOKEN: token_sha256}
+    spec = {
+        "parallelism": 1,
+        "completions": 1,
+        "backoffLimit": 0,
+        # The default would start a second pod while the first one still ends.
+        "podReplacementPolicy": "Failed",
+        "template": template,
+    }
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
+
+
+def owner(plan: Plan) -> dict[str, Any]:
+    """Return the reference that lets Kubernetes remove an object with its FlowRun."""
+    return {
+        "apiVersion": f"{names.GROUP}/v1alpha1",
+        "kind": "FlowRun",
+        "name": plan.run,
+        "uid": plan.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def _mount_inputs(
+    plan: Plan, run: FlowRun, spec: dict[str, Any], container: dict[str, Any]
+) -> None:
+    inputs = {
+        "name": plan.base,
+        "items": [{"key": key, "path": key} for key in (ATTEMPT_FILE, PARAMETERS_FILE)],
+    }
+    volumes = [
+        ({"name": "attempt", "configMap": inputs}, ATTEMPT_DIR),
+        ({"name": "token", "secret": {"secretName": plan.base, "defaultMode": 0o444}}, TOKEN_DIR),
+    ]
+    if run.spec.files:
+        files = [{"key": f"source-{n}", "path": f["path"]} for n, f in enumerate(run.spec.files)]
+        volumes.append(
+            ({"name": "source", "configMap": {"name": plan.base, "items": files}}, SOURCE_DIR)
+        )
+    elif run.spec.source_config_map:
+        zipped = run.spec.source_config_map
+        items = [{"key": zipped.get("key", SOURCE_ZIP), "path": SOURCE_ZIP}]
+        volumes.append(
+            ({"name": "source", "configMap": {"name": zipped["name"], "items": items}}, SOURCE_DIR)
+        )
+    spec["volumes"] = [*(spec.get("volumes") or []), *(volume for volume, _ in volumes)]
+    container["volumeMounts"] = [
+        *(container.get("volumeMounts") or []),
+        *({"name": v["name"], "mountPath": path, "readOnly": True} for v, path in volumes),
+    ]
+
+
+def _meta(plan: Plan, name: str, component: str) -> dict[str, Any]:
+    own = names.attempt_labels(plan.run, plan.uid, plan.attempt, component)
+    return {
+        "name": name,
+        "namespace": plan.namespace,
+        "labels": {**plan.labels, **own},
+        "annotations": dict(plan.annotations),
+        "ownerReferences": [owner(plan)],
+    }
+
+
+def _pod(plan: Plan, name: str, component: str, template: Mapping[str, Any]) -> dict[str, Any]:
+    meta = _meta(plan, name, component)
+    of_template = template.get("metadata") or {}
+    meta["labels"] = {**(of_template.get("labels") or {}), **meta["labels"]}
+    meta["annotations"] = {**meta["annotations"], **(of_template.get("annotations") or {})}
+    spec = json.loads(json.dumps(template["spec"]))
+    container = find_container(spec, component)
+    container["env"] = merge_env(container.get("env") or [], ())
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}

@@ -1,0 +1,136 @@
+"""An attempt, resolved: what was asked for, laid over what the release decides.
+
+A :class:`Plan` is made when an attempt starts and stored in its ConfigMap: a later ``helm upgrade`` or a
+restarted agent never changes a run in flight.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+from dask_flows import names
+from dask_flows.config import AgentConfig
+from dask_flows.errors import UsageError
+from dask_flows.flowrun import FlowRun
+from dask_flows.patching import patch_template, reserved, role_patch
+
+COMM_PORT, DASHBOARD_PORT = 8786, 8787
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One attempt, resolved; ``address`` is None until the scheduler's Service has its IP."""
+
+    run: str
+    namespace: str
+    uid: str
+    attempt: int
+    mode: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    minimum: int
+    maximum: int
+    start_deadline: int
+    deadline: int | None
+    ttl: int | None
+    channel_url: str
+    address: str | None
+    dashboard: str | None
+    runner: Mapping[str, Any]
+    scheduler: Mapping[str, Any] | None
+    worker: Mapping[str, Any] | None
+
+    @property
+    def base(self) -> str:
+        """The name that all names of the attempt start with."""
+        return names.attempt_name(self.run, self.uid, self.attempt)
+
+    def at(self, cluster_ip: str) -> Self:
+        """Return the plan with the scheduler at this IP: no DNS on the critical path."""
+        host = f"[{cluster_ip}]" if ":" in cluster_ip else cluster_ip
+        return replace(
+            self,
+            address=f"tcp://{host}:{COMM_PORT}",
+            dashboard=f"http://{host}:{DASHBOARD_PORT}",
+        )
+
+    def to_json(self) -> str:
+        """Write the plan for the attempt's ConfigMap."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a plan that an agent of the same or an older version wrote."""
+        return cls(**json.loads(text))
+
+
+def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Plan:
+    """Resolve a run against the release's settings; raises UsageError if they do not fit."""
+    spec = run.spec
+    base = names.attempt_name(run.name, run.uid, attempt)
+    low, high = _bounds(config, run, mode)
+    static = config.static if mode == "static" else None
+    if mode == "static" and static is None:
+        raise UsageError("the release has no static cluster", where="spec.mode", do="leave it out")
+    return Plan(
+        run=run.name,
+        namespace=run.namespace,
+        uid=run.uid,
+        attempt=attempt,
+        mode=mode,
+        labels=config.labels,
+        annotations=config.annotations,
+        minimum=low,
+        maximum=high,
+        start_deadline=_or(spec.start_deadline, config.runs.start_deadline),
+        deadline=_or(spec.deadline, config.runs.deadline),
+        ttl=_or(spec.ttl, config.runs.ttl),
+        channel_url=config.channel.url,
+        address=static.address if static else None,
+        dashboard=(static.dashboard or None) if static else None,
+        runner=_role_template(config, run, "runner", base),
+        scheduler=_role_template(config, run, "scheduler", base) if mode == "ephemeral" else None,
+        worker=_role_template(config, run, "worker", base) if mode == "ephemeral" else None,
+    )
+
+
+def ignored_settings(run: FlowRun, mode: str) -> list[str]:
+    """Name the fields of a FlowRun that have no effect, and why."""
+    spec = run.spec
+    notes = []
+    if mode != "ephemeral":
+        sized = (spec.replicas, spec.minimum, spec.maximum, spec.threads)
+        if any(value is not None for value in sized) or spec.worker.image or spec.worker.resources:
+            notes.append(f"spec.workers has no effect in mode {mode}")
+        if spec.scheduler.image or spec.scheduler.resources:
+            notes.append(f"spec.scheduler has no effect in mode {mode}")
+    notes += [f"spec.env {e['name']} is set by the agent" for e in spec.env if reserved(e["name"])]
+    if spec.retries:
+        notes.append("spec.retries has no effect in this version: a failed run is not tried again")
+    if spec.profile:
+        notes.append("spec.profile has no effect in this version")
+    return notes
+
+
+def _role_template(config: AgentConfig, run: FlowRun, role: str, base: str) -> dict[str, Any]:
+    template = getattr(config.templates, role)
+    if template is None:
+        raise UsageError(
+            f"the release has no {role} template",
+            where="spec.mode",
+            do="leave mode out, or install the chart with agent.allowModeOverride=true",
+        )
+    patched = patch_template(template, role, role_patch(run.spec, role, config.interruptible))
+    patched["metadata"]["labels"] = {**patched["metadata"]["labels"], names.LABEL_CLUSTER: base}
+    return patched
+
+
+def _bounds(config: AgentConfig, run: FlowRun, mode: str) -> tuple[int, int]:
+    if mode == "static" and config.static is not None:
+        return config.static.minimum, config.static.minimum
+    return run.spec.worker_bounds(config.ephemeral.minimum, config.ephemeral.maximum)
+
+
+def _or(value: int | None, default: int | None) -> Any:
+    return default if value is None else value

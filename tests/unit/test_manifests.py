@@ -1,0 +1,167 @@
+"""Rules of an attempt's objects: owned, labelled, pinned, and only patched from the chart's templates."""
+
+import json
+from typing import Any
+
+import pytest
+from samples import UID, agent_config, flow_run
+
+from dask_flows import manifests, names
+from dask_flows.errors import UsageError
+from dask_flows.patching import find_container
+from dask_flows.plan import Plan, ignored_settings, make_plan
+
+
+def plan_for(mode: str = "ephemeral", **spec: Any) -> tuple[Plan, Any]:
+    """Return a plan with an address, and its run."""
+    run = flow_run(**spec)
+    plan = make_plan(agent_config(mode), run, mode, 1)
+    return (plan.at("10.96.0.9") if mode == "ephemeral" else plan), run
+
+
+def all_objects(**spec: Any) -> list[dict[str, Any]]:
+    """Return every object of an ephemeral attempt."""
+    plan, run = plan_for(**spec)
+    return [
+        manifests.scheduler_service(plan),
+        manifests.scheduler_pod(plan),
+        manifests.worker_pod(plan, 0),
+        manifests.config_map(plan, run),
+        manifests.secret(plan, "t"),
+        manifests.job(plan, run, "sha"),
+    ]
+
+
+def test_every_object_is_owned_by_the_run_and_carries_its_labels() -> None:
+    """Deleting the FlowRun removes it; the sweep finds it."""
+    for obj in all_objects():
+        meta = obj["metadata"]
+
+        assert [o["uid"] for o in meta["ownerReferences"]] == [UID]
+        assert meta["labels"][names.LABEL_RUN] == "diamond"
+        assert meta["labels"][names.LABEL_RUN_UID] == UID
+        assert meta["labels"][names.LABEL_INSTANCE] == "r"
+
+
+def test_a_plan_survives_the_way_through_its_config_map() -> None:
+    """A restarted agent goes on with the same settings."""
+    plan, run = plan_for()
+    stored = manifests.config_map(plan, run)["data"][manifests.PINNED_FILE]
+
+    assert Plan.from_json(stored) == plan
+
+
+def test_the_job_starts_one_pod_once() -> None:
+    """Retries are new attempts, never new pods of the same Job."""
+    plan, run = plan_for()
+    spec = manifests.job(plan, run, "sha")["spec"]
+
+    assert (spec["parallelism"], spec["completions"], spec["backoffLimit"]) == (1, 1, 0)
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert "ttlSecondsAfterFinished" not in spec
+
+
+def test_the_runner_hears_its_mode_as_a_flag_and_parameters_as_a_file() -> None:
+    """Parameters never go into arguments or the environment."""
+    plan, run = plan_for(parameters={"secret": "s3cr3t"})
+    template = manifests.job(plan, run, "sha")["spec"]["template"]
+
+    assert find_container(template["spec"], "runner")["args"][:3] == ["run", "--mode", "ephemeral"]
+    assert "s3cr3t" not in json.dumps(template)
+
+
+def test_only_the_runner_sees_its_inputs_and_not_the_plan() -> None:
+    """The pinned plan is the agent's own business."""
+    plan, run = plan_for()
+    volumes = manifests.job(plan, run, "sha")["spec"]["template"]["spec"]["volumes"]
+    keys = [item["key"] for v in volumes if "configMap" in v for item in v["configMap"]["items"]]
+
+    assert keys == ["attempt.json", "parameters.json"]
+
+
+def test_inline_files_keep_their_paths() -> None:
+    """Packages need their folders."""
+    plan, run = plan_for(source={"files": [{"path": "pkg/a.py", "content": "x = 1"}]})
+    made = manifests.config_map(plan, run)
+    volumes = manifests.job(plan, run, "sha")["spec"]["template"]["spec"]["volumes"]
+    source = next(v for v in volumes if v["name"] == "source")
+
+    assert made["data"]["source-0"] == "x = 1"
+    assert source["configMap"]["items"] == [{"key": "source-0", "path": "pkg/a.py"}]
+
+
+def test_workers_get_the_address_by_ip_first_in_their_environment() -> None:
+    """No DNS on the critical path; a run cannot point its workers elsewhere."""
+    plan, _ = plan_for(env=[{"name": "DASK_SCHEDULER_ADDRESS", "value": "tcp://evil:1"}])
+    env = find_container(manifests.worker_pod(plan, 3)["spec"], "worker")["env"]
+
+    assert env[0] == {"name": "DASK_SCHEDULER_ADDRESS", "value": "tcp://10.96.0.9:8786"}
+    assert [e["name"] for e in env].count("DASK_SCHEDULER_ADDRESS") == 1
+
+
+def test_an_ipv6_address_is_put_in_brackets() -> None:
+    """A URL needs them."""
+    plan, _ = plan_for()
+
+    assert plan.at("fd00::1").address == "tcp://[fd00::1]:8786"
+
+
+def test_resources_of_a_run_resize_its_workers() -> None:
+    """Threads and memory follow the run's own resources."""
+    plan, _ = plan_for(workers={"resources": {"limits": {"cpu": "2500m", "memory": "4G"}}})
+    args = find_container(manifests.worker_pod(plan, 0)["spec"], "worker")["args"]
+
+    assert args == ["worker", "--nthreads", "3", "--memory-limit", "4000000000"]
+
+
+def test_the_platform_s_labels_win() -> None:
+    """A run must not pass for another one."""
+    labels = {names.LABEL_RUN: "other", "team": "a", "app.kubernetes.io/instance": "x"}
+    for obj in all_objects(labels=labels):
+        assert obj["metadata"]["labels"][names.LABEL_RUN] == "diamond"
+        assert obj["metadata"]["labels"]["app.kubernetes.io/instance"] == "r"
+    plan, _ = plan_for(labels=labels)
+
+    assert manifests.worker_pod(plan, 0)["metadata"]["labels"]["team"] == "a"
+
+
+def test_interruptible_moves_only_the_workers() -> None:
+    """Scheduler and runner stay where they cannot be taken away."""
+    plan, run = plan_for(interruptible=True)
+
+    assert manifests.worker_pod(plan, 0)["spec"]["nodeSelector"] == {"spot": "true"}
+    assert "nodeSelector" not in manifests.scheduler_pod(plan)["spec"]
+    assert "nodeSelector" not in manifests.job(plan, run, "")["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "role", "image"),
+    [
+        ({}, "worker", "example.org/flows:1"),
+        ({"image": "i"}, "worker", "i"),
+        ({"image": "i", "workers": {"image": "w"}}, "worker", "w"),
+        ({"image": "i", "workers": {"image": "w"}}, "scheduler", "i"),
+        ({"scheduler": {"image": "s"}}, "scheduler", "s"),
+        ({"scheduler": {"image": "s"}}, "worker", "example.org/flows:1"),
+    ],
+)
+def test_the_nearest_image_wins(spec: dict[str, Any], role: str, image: str) -> None:
+    """Role, then run, then release."""
+    plan, _ = plan_for(**spec)
+    pod = manifests.worker_pod(plan, 0) if role == "worker" else manifests.scheduler_pod(plan)
+
+    assert find_container(pod["spec"], role)["image"] == image
+
+
+def test_settings_without_effect_are_named() -> None:
+    """A run is accepted in both modes; what does nothing is said."""
+    run = flow_run(workers={"replicas": 3}, scheduler={"image": "s"})
+
+    assert ignored_settings(run, "ephemeral") == []
+    assert len(ignored_settings(run, "static")) == 2
+
+
+def test_a_mode_that_the_release_does_not_have_is_refused() -> None:
+    """The message says how to allow it."""
+    with pytest.raises(UsageError, match="allowModeOverride"):
+        make_plan(agent_config("static"), flow_run(), "ephemeral", 1)
