@@ -23,7 +23,9 @@ def test_a_record_reads_back_as_it_was_written() -> None:
     assert Outcome.parse(written.to_json()) == written
 
 
-@pytest.mark.parametrize("message", ["x" * 10_000, "é" * 5_000, '"' * 9_000, "\n" * 9_000, "😀" * 3_000])
+@pytest.mark.parametrize(
+    "message", ["x" * 10_000, "é" * 5_000, '"' * 9_000, "\n" * 9_000, "😀" * 3_000]
+)
 def test_a_record_always_fits_the_termination_message(message: str) -> None:
     """Kubernetes cuts at 4,096 bytes; a cut record could not be read."""
     text = record(message=message, result="r" * 2_000).to_json()
@@ -56,7 +58,9 @@ def test_small_json_is_a_result(result: object) -> None:
     assert check_result(result) == result
 
 
-@pytest.mark.parametrize("result", ["x" * 3_000, {1, 2}, float("nan"), object(), list(range(2_000))])
+@pytest.mark.parametrize(
+    "result", ["x" * 3_000, {1, 2}, float("nan"), object(), list(range(2_000))]
+)
 def test_large_or_foreign_results_are_refused_with_advice(result: object) -> None:
     """The advice says what to return instead."""
     with pytest.raises(UsageError, match="address"):

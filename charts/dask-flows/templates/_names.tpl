@@ -63,13 +63,12 @@ Release names may hold dots, Service names may not.
 {{ include "dask-flows.fullname" . }}-user
 {{- end }}
 
-{{- /*
-The name of a ServiceAccount. Arguments: root, component, settings (the values that hold
-serviceAccount).
-*/}}
+{{- /* Arguments: root, component (agent, runner or dask, which name a block of values). */}}
 {{- define "dask-flows.serviceAccount.name" -}}
 {{- $made := printf "%s-%s" (include "dask-flows.fullname" .root) .component -}}
-{{- .settings.serviceAccount.name | default (ternary $made "default" .settings.serviceAccount.create) -}}
+{{- with (index .root.Values .component).serviceAccount -}}
+{{- .name | default (ternary $made "default" .create) -}}
+{{- end -}}
 {{- end }}
 
 {{- /* A Service's DNS name. Arguments: root, name. */}}

@@ -3,11 +3,11 @@
 Objects are plain dictionaries as the API sends them. Every call may raise a ``KubeError``.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from dask_flows.kube.errors import Gone
+from dask_flows.kube.errors import Conflict, Gone, NotFound
 from dask_flows.kube.resources import Resource
 
 Object = dict[str, Any]
@@ -92,7 +92,7 @@ class Api(Protocol):
         seconds: int,
         labels: str = "",
         fields: str = "",
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Follow changes after ``resource_version`` until the server ends it; 410 raises Gone."""
         ...
 
@@ -105,7 +105,7 @@ class Api(Protocol):
         follow: bool = False,
         tail: int | None = None,
         previous: bool = False,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Read a container's output line by line, without line ends."""
         ...
 
@@ -119,9 +119,7 @@ async def list_all(
         more = ""
         try:
             while True:
-                page = await api.list(
-                    resource, namespace, labels=labels, fields=fields, more=more
-                )
+                page = await api.list(resource, namespace, labels=labels, fields=fields, more=more)
                 items += page.items
                 if not page.more:
                     return Page(items, page.resource_version)
@@ -129,3 +127,20 @@ async def list_all(
         except Gone:
             if not more:  # not an expired page: the caller must know
                 raise
+
+
+async def remove(
+    api: Api,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    *,
+    uid: str = "",
+    grace: int | None = None,
+) -> bool:
+    """Delete an object if it is there; return whether it was, False also for a namesake."""
+    try:
+        await api.delete(resource, namespace, name, uid=uid, grace=grace)
+    except (NotFound, Conflict):
+        return False
+    return True

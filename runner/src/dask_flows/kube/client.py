@@ -5,7 +5,8 @@ fields they do not know and cost two hundred times more to read (see the benchma
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -127,7 +128,7 @@ class KubeClient:
         seconds: int,
         labels: str = "",
         fields: str = "",
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Follow changes until the server ends it; raises Unreachable after 70 s of silence."""
         query = {
             "watch": "true",
@@ -138,16 +139,9 @@ class KubeClient:
             "fieldSelector": fields,
         }
         path = resource.path(namespace)
-        async for line in self._lines("watch", resource, path, query, WATCH):
-            try:
-                event = json.loads(line)
-                kind, obj = event["type"], event["object"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise KubeError(f"the watch sent no event: {error}", where=path) from error
-            if kind == "ERROR":
-                code = obj.get("code") or 500
-                raise error_from(code, obj, verb="watch", resource=str(resource), where=path)
-            yield Event(kind, obj)
+        async with aclosing(self._lines("watch", resource, path, query, WATCH)) as lines:
+            async for line in lines:
+                yield _event(line, resource, path)
 
     async def logs(
         self,
@@ -158,7 +152,7 @@ class KubeClient:
         follow: bool = False,
         tail: int | None = None,
         previous: bool = False,
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Read a container's output line by line."""
         query = {
             "container": container,
@@ -167,8 +161,9 @@ class KubeClient:
             "previous": "true" if previous else "",
         }
         path = PODS.path(namespace, pod, "log")
-        async for line in self._lines("get", PODS, path, query, FOLLOW):
-            yield line.decode("utf-8", errors="replace")
+        async with aclosing(self._lines("get", PODS, path, query, FOLLOW)) as lines:
+            async for line in lines:
+                yield line.decode("utf-8", errors="replace")
 
     async def _call(
         self,
@@ -195,11 +190,11 @@ class KubeClient:
             raise KubeError(f"the answer is not JSON: {error}", where=path) from error
 
     async def _lines(
-        self, verb: str, resource: Resource, path: str, query: Mapping[str, Any], timeout: Any
-    ) -> AsyncIterator[bytes]:
+        self, verb: str, resource: Resource, path: str, query: Mapping[str, Any], limits: Any
+    ) -> AsyncGenerator[bytes, None]:
         # Not aiohttp's own line reader: that one fails on lines over a few hundred kilobytes.
         try:
-            response = await self._send("GET", path, query, None, timeout)
+            response = await self._send("GET", path, query, None, limits)
             async with response:
                 await _check(response, verb, resource, path)
                 rest = b""
@@ -213,15 +208,15 @@ class KubeClient:
             raise self._unreachable(error, verb, resource) from error
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, Any], body: Object | None, timeout: Any
+        self, method: str, path: str, query: Mapping[str, Any], body: Object | None, limits: Any
     ) -> aiohttp.ClientResponse:
         headers = {"Accept": JSON, "Content-Type": MERGE if method == "PATCH" else JSON}
-        for setting in (await self._settings.auth_settings()).values():
-            headers[setting["key"]] = setting["value"]  # type: ignore[literal-required]
+        authentication: dict[str, Any] = dict(await self._settings.auth_settings())
+        headers |= {str(a["key"]): str(a["value"]) for a in authentication.values()}
         text = urlencode({key: value for key, value in query.items() if value != ""})
         url = f"{self.server}{path}?{text}" if text else f"{self.server}{path}"
-        answer = await self._rest.request(
-            method, url, headers=headers, body=body, _request_timeout=timeout
+        answer = await self._rest.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=limits
         )
         response: aiohttp.ClientResponse = answer.response
         return response
@@ -237,10 +232,22 @@ class KubeClient:
         )
 
 
+def _event(line: bytes, resource: Resource, path: str) -> Event:
+    try:
+        event = json.loads(line)
+        kind, obj = str(event["type"]), dict(event["object"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise KubeError(f"the watch sent no event: {error}", where=path) from error
+    if kind == "ERROR":
+        code = obj.get("code") or 500
+        raise error_from(code, obj, verb="watch", resource=str(resource), where=path)
+    return Event(kind, obj)
+
+
 async def _check(
     response: aiohttp.ClientResponse, verb: str, resource: Resource, path: str
 ) -> None:
-    if response.status < 400:
+    if response.ok:
         return
     try:
         payload = json.loads(await response.read())

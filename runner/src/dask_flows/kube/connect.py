@@ -28,13 +28,12 @@ async def connect(
     paths = file or kubeconfig.KUBE_CONFIG_DEFAULT_LOCATION
     settings = Configuration()
     try:
-        if any(os.path.exists(os.path.expanduser(p)) for p in paths.split(os.pathsep) if p):
+        if _exists(paths):
             found = await _from_file(settings, paths, context)
         elif file or context:
-            raise ConfigError("there is no kubeconfig", where=paths, do="check --kubeconfig, KUBECONFIG")
+            raise ConfigError("there is no kubeconfig", where=paths, do="check KUBECONFIG")
         else:
-            kubeconfig.load_incluster_config(client_configuration=settings)
-            found = (SERVICE_ACCOUNT / "namespace").read_text().strip()
+            found = _from_pod(settings)
     except (kubeconfig.ConfigException, OSError) as error:
         raise ConfigError(
             f"no Kubernetes cluster is configured: {error}",
@@ -44,11 +43,22 @@ async def connect(
     return KubeClient(settings, namespace or found or "default")
 
 
+def _exists(paths: str) -> bool:
+    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
+
+
+def _from_pod(settings: Configuration) -> str:
+    kubeconfig.load_incluster_config(  # type: ignore[no-untyped-call]
+        client_configuration=settings
+    )
+    return (SERVICE_ACCOUNT / "namespace").read_text().strip()
+
+
 async def _from_file(settings: Configuration, paths: str, context: str | None) -> str:
-    loader: Any = await kubeconfig.load_kube_config(
+    loader: Any = await kubeconfig.load_kube_config(  # type: ignore[no-untyped-call]
         config_file=paths, context=context, client_configuration=settings, persist_config=False
     )
-    user = loader._user or {}
+    user = loader._user or {}  # noqa: SLF001 - the library has no other way to ask
     if "exec" in user:
         _check_exec(settings, user, paths)
         settings.refresh_api_key_hook = _renew(loader)

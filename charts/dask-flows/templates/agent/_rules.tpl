@@ -1,0 +1,30 @@
+{{- /*
+What the agent may do. The same in every mode, so that runs of the other mode are still
+finished after a switch. It creates Secrets but cannot read them, and has no exec.
+*/}}
+{{- define "dask-flows.agent.rules" -}}
+- apiGroups: [dask-flows.dev]
+  resources: [flowruns]
+  verbs: [get, list, watch]
+- apiGroups: [dask-flows.dev]
+  resources: [flowruns/status]
+  verbs: [get, patch, update]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [create, get, list, watch, patch, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [create, get, list, watch, patch, delete]
+- apiGroups: [""]
+  resources: [services, configmaps]
+  verbs: [create, get, list, watch, delete]
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create, delete]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch, delete]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}

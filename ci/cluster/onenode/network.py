@@ -1,0 +1,82 @@
+"""Addresses of the cluster, and the node's address, routes and firewall rules."""
+
+import json
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+from typing import Any
+
+from onenode import shell
+from onenode.errors import UsageError
+
+NODE = "node1"
+NODE_IP = "10.112.0.1"
+BRIDGE = "dask-flows0"
+POD_CIDR = "10.244.0.0/22"
+SERVICE_CIDR = "10.96.0.0/16"
+API_IP = "10.96.0.1"
+API_URL = f"https://{NODE_IP}:6443"
+CHAIN = "DASK-FLOWS"
+
+
+def conflicts(routes: Iterable[dict[str, Any]]) -> list[str]:
+    """Return the routes of this machine (from `ip -json route`) that our ranges would hide."""
+    ours = [IPv4Network(text) for text in (f"{NODE_IP}/32", POD_CIDR, SERVICE_CIDR)]
+    found = []
+    for route in routes:
+        if route["dst"] == "default" or route.get("dev") == BRIDGE:
+            continue
+        if any(IPv4Network(route["dst"]).overlaps(network) for network in ours):
+            found.append(f"{route['dst']} dev {route.get('dev', '?')}")
+    return found
+
+
+def check_free() -> None:
+    """Raise UsageError if another network of this machine uses one of our ranges."""
+    found = conflicts(json.loads(shell.run(["ip", "-json", "-4", "route", "show"]) or "[]"))
+    if found:
+        raise UsageError(
+            f"the routes {', '.join(found)} overlap with the cluster's networks",
+            where=f"{NODE_IP}, {POD_CIDR}, {SERVICE_CIDR}",
+            do="stop what uses them, or use another machine",
+        )
+
+
+def ensure() -> None:
+    """Give the node an address that exists only here, and pods a way out."""
+    if shell.attempt(["ip", "link", "show", BRIDGE]).returncode != 0:
+        # A bridge without ports serves as a dummy interface; kernels without `dummy` have it.
+        shell.run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+        shell.run(["ip", "addr", "add", f"{NODE_IP}/32", "dev", BRIDGE])
+    shell.run(["ip", "link", "set", BRIDGE, "up"])
+    # Service addresses that nobody owns end here ("no route to host"), not at the machine's
+    # gateway. kube-proxy rewrites the others before (pods) or after (this machine) the look-up.
+    shell.run(["ip", "route", "replace", SERVICE_CIDR, "dev", BRIDGE])
+    shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
+    for table, parent, rules in _rules():
+        _ensure_chain(table, parent, rules)
+
+
+def _rules() -> list[tuple[str, str, list[list[str]]]]:
+    accept = [["-s", POD_CIDR, "-j", "ACCEPT"], ["-d", POD_CIDR, "-j", "ACCEPT"]]
+    masquerade = [["-s", POD_CIDR, "!", "-d", POD_CIDR, "-j", "MASQUERADE"]]
+    return [("filter", "FORWARD", accept), ("nat", "POSTROUTING", masquerade)]
+
+
+def _ensure_chain(table: str, parent: str, rules: list[list[str]]) -> None:
+    iptables = ["iptables", "-w", "5", "-t", table]
+    shell.attempt([*iptables, "-N", CHAIN])
+    shell.run([*iptables, "-F", CHAIN])
+    for rule in rules:
+        shell.run([*iptables, "-A", CHAIN, *rule])
+    if shell.attempt([*iptables, "-C", parent, "-j", CHAIN]).returncode != 0:
+        shell.run([*iptables, "-A", parent, "-j", CHAIN])
+
+
+def remove() -> None:
+    """Undo `ensure`; what is already gone is fine. IP forwarding stays as it is."""
+    for table, parent, _ in _rules():
+        iptables = ["iptables", "-w", "5", "-t", table]
+        shell.attempt([*iptables, "-D", parent, "-j", CHAIN])
+        shell.attempt([*iptables, "-F", CHAIN])
+        shell.attempt([*iptables, "-X", CHAIN])
+    shell.attempt(["ip", "link", "delete", BRIDGE])

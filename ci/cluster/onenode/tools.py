@@ -1,0 +1,176 @@
+"""The programs built from source: one table of pins, one way to build."""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onenode import shell
+from onenode.errors import ClusterError
+from onenode.paths import Paths
+from onenode.progress import Progress
+
+MODULES = Path(__file__).resolve().parent.parent / "tools"
+KUBERNETES = "1.36.3"
+BUILD_SECONDS = 45 * 60.0
+
+_CONTAINERD = "github.com/containerd/containerd/v2/cmd"
+_CNI = "github.com/containernetworking/plugins/plugins"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """Describe one build.
+
+    `packages` maps a binary's name to its Go package. Without `module` a package carries its
+    version (`path@v1`); with it, the versions are in `tools/<module>/go.mod`, because the tools
+    need different versions of the same modules. `links` are more names for the first binary.
+    """
+
+    name: str
+    packages: Mapping[str, str]
+    module: str = ""
+    ldflags: str = ""
+    tags: str = ""
+    cgo: bool = False
+    links: tuple[str, ...] = ()
+    for_cluster: bool = True
+
+
+def _kubernetes_version() -> str:
+    """Set the version variables without which the API server refuses to start."""
+    major, minor, _ = KUBERNETES.split(".")
+    values = {
+        "gitVersion": f"v{KUBERNETES}",
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitTreeState": "clean",
+        "gitCommit": "0000000",
+        "buildDate": "2026-01-01T00:00:00Z",
+    }
+    return " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())
+
+
+TOOLS: tuple[Tool, ...] = (
+    Tool(
+        "hyperkube",
+        {"hyperkube": "."},
+        module="hyperkube",
+        ldflags=_kubernetes_version(),
+        links=("kubectl",),
+    ),
+    Tool(
+        "containerd",
+        {
+            name: f"{_CONTAINERD}/{name}@v2.4.2"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+        },
+    ),
+    Tool("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, module="etcd"),
+    Tool("coredns", {"coredns": "."}, module="coredns"),
+    Tool("pause", {"pause": "."}, module="pause"),
+    Tool(
+        "runc",
+        {"runc": "github.com/opencontainers/runc"},
+        module="runc",
+        tags="seccomp",
+        cgo=True,
+    ),
+    Tool(
+        "cni",
+        {
+            "ptp": f"{_CNI}/main/ptp@v1.9.1",
+            "loopback": f"{_CNI}/main/loopback@v1.9.1",
+            "host-local": f"{_CNI}/ipam/host-local@v1.9.1",
+        },
+    ),
+    Tool("helm", {"helm4": "helm.sh/helm/v4/cmd/helm@v4.3.1"}, links=("helm",), for_cluster=False),
+    Tool("helm3", {"helm3": "helm.sh/helm/v3/cmd/helm@v3.22.0"}, for_cluster=False),
+    Tool(
+        "ct",
+        {"ct": "github.com/helm/chart-testing/v3/ct"},
+        module="ct",
+        for_cluster=False,
+    ),
+)
+
+
+def key(tool: Tool, modules: Path = MODULES) -> str:
+    """Hash everything that decides what the build gives: pins, flags, go.mod, sources."""
+    digest = hashlib.sha256(repr(tool).encode())
+    if tool.module:
+        for file in sorted((modules / tool.module).iterdir()):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def stale(tools: Iterable[Tool], paths: Paths) -> list[Tool]:
+    """Return the tools whose binaries are missing or were built from something else."""
+    return [tool for tool in tools if not _is_current(tool, paths)]
+
+
+def _is_current(tool: Tool, paths: Paths) -> bool:
+    stamp = paths.stamps / tool.name
+    built = all((paths.bin / name).exists() for name in (*tool.packages, *tool.links))
+    return built and stamp.exists() and stamp.read_text() == key(tool)
+
+
+def build(tools: Iterable[Tool], paths: Paths, progress: Progress) -> None:
+    """Build what is stale, one tool after the other (each uses every core already)."""
+    waiting = stale(tools, paths)
+    for number, tool in enumerate(waiting, 1):
+        with progress.step(f"build {tool.name} ({number} of {len(waiting)})"):
+            _build(tool, paths)
+
+
+def _build(tool: Tool, paths: Paths) -> None:
+    with tempfile.TemporaryDirectory(dir=paths.bin, prefix=".build-") as folder:
+        out = Path(folder)
+        for name, package in tool.packages.items():
+            _compile(tool, package, out / name, paths)
+        for name in tool.packages:
+            # A rename, so that a running process keeps the binary it was started from.
+            (out / name).replace(paths.bin / name)
+    first = next(iter(tool.packages))
+    for link in tool.links:
+        (paths.bin / link).unlink(missing_ok=True)
+        (paths.bin / link).symlink_to(first)
+    (paths.stamps / tool.name).write_text(key(tool))
+
+
+def _compile(tool: Tool, package: str, out: Path, paths: Paths) -> None:
+    log = paths.build_log / f"build-{tool.name}.log"
+    done = shell.attempt(
+        command(tool, package, out),
+        seconds=BUILD_SECONDS,
+        env=_environment(tool, out.parent),
+        cwd=MODULES / tool.module if tool.module else paths.bin,
+    )
+    log.write_text(done.stdout + done.stderr)
+    if done.returncode != 0:
+        tail = "\n".join(done.stderr.strip().splitlines()[-15:])
+        raise ClusterError(f"the build of {tool.name} failed:\n{tail}\n", where=str(log))
+    if not tool.module:
+        installed = out.parent / Path(package.split("@")[0]).name
+        installed.rename(out)
+
+
+def command(tool: Tool, package: str, out: Path) -> list[str]:
+    """Return the go command; the flags leave no path of this machine in the binary."""
+    verb = ["build", "-mod=mod", "-o", str(out)] if tool.module else ["install"]
+    flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {tool.ldflags}".strip()]
+    tags = ["-tags", tool.tags] if tool.tags else []
+    return ["go", *verb, *flags, *tags, package]
+
+
+def _environment(tool: Tool, folder: Path) -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "1" if tool.cgo else "0", "GOBIN": str(folder)}
+
+
+def clean_builds(paths: Paths) -> None:
+    """Remove what an interrupted build left."""
+    for folder in paths.bin.glob(".build-*"):
+        shutil.rmtree(folder, ignore_errors=True)

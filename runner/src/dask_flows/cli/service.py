@@ -1,0 +1,53 @@
+"""``dask-flows agent`` and ``drain``: what the chart's pods call."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommands."""
+    agent = commands.add_parser(
+        "agent", help="turn FlowRuns into attempts (the chart's Deployment)"
+    )
+    agent.add_argument(
+        "--config", type=Path, default=Path("/etc/dask-flows/config.yaml"), metavar="FILE"
+    )
+    agent.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    agent.set_defaults(handler=_agent)
+    drain = commands.add_parser("drain", help="wait for runs before an upgrade (the chart's hook)")
+    for flag, text in (
+        ("--release-fullname", "prefix of the release's objects"),
+        ("--namespace", "namespace of the release"),
+        ("--target-mode", "mode after the upgrade"),
+        ("--target-config", "hash of the configuration after the upgrade"),
+        ("--lease", "name of the Lease that pauses claims"),
+    ):
+        drain.add_argument(flag, required=True, help=text)
+    drain.add_argument(
+        "--target-pod-hash", default="", help="hash of the static pods after the upgrade"
+    )
+    drain.add_argument(
+        "--drain-seconds", type=float, required=True, metavar="S", help="wait at most S"
+    )
+    drain.set_defaults(handler=_drain)
+
+
+def _agent(args: argparse.Namespace) -> int:
+    from dask_flows.agent import serve
+
+    return serve(args.config, log_level=args.log_level)
+
+
+def _drain(args: argparse.Namespace) -> int:
+    from dask_flows.agent.drain import main
+
+    return main(
+        release_fullname=args.release_fullname,
+        namespace=args.namespace,
+        target_mode=args.target_mode,
+        target_pod_hash=args.target_pod_hash,
+        target_config=args.target_config,
+        lease=args.lease,
+        drain_seconds=args.drain_seconds,
+    )

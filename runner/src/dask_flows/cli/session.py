@@ -1,0 +1,35 @@
+"""Talk to the cluster that kubectl would talk to."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``--context``, ``-n`` and ``--kubeconfig``, which mean what they mean to kubectl."""
+    group = parser.add_argument_group("cluster")
+    group.add_argument("-n", "--namespace", metavar="NAME", help="default: the context's namespace")
+    group.add_argument("--context", metavar="NAME", help="kubeconfig context")
+    group.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG or ~/.kube/config")
+
+
+def add_debug_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--debug``."""
+    parser.add_argument("--debug", action="store_true", help="show our own tracebacks too")
+
+
+def with_cluster(args: argparse.Namespace, work: Callable[[Any, str], Awaitable[T]]) -> T:
+    """Run ``work(api, namespace)`` against the cluster that the arguments name."""
+    from dask_flows.kube.connect import connect
+
+    async def session() -> T:
+        client = await connect(file=args.kubeconfig, context=args.context, namespace=args.namespace)
+        try:
+            return await work(client, client.namespace)
+        finally:
+            await client.close()
+
+    return asyncio.run(session())

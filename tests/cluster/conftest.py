@@ -1,0 +1,57 @@
+"""A fresh namespace for each test, Pod Security ``restricted`` enforced, removed afterwards."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import invariants
+import pytest
+from kube import Kube, kubectl, proxy
+from release import Release
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[Kube]:
+    """The cluster that KUBECONFIG names."""
+    assert os.environ.get("KUBECONFIG"), "set KUBECONFIG, or run make test"
+    with proxy() as url:
+        yield Kube(url, "default")
+
+
+def make_namespace(api: Kube, prefix: str) -> Kube:
+    """Create a namespace that admits only restricted pods."""
+    name = f"t-{prefix}-{secrets.token_hex(3)}"
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    api.request("POST", "/api/v1/namespaces", body)
+    return api.in_namespace(name)
+
+
+def remove_namespace(kube: Kube) -> None:
+    """Delete a namespace and wait until it is gone."""
+    kubectl("delete", "namespace", kube.namespace, "--timeout=120s", timeout=130)
+
+
+@pytest.fixture(scope="module")
+def shared(api: Kube, request: pytest.FixtureRequest) -> Iterator[Kube]:
+    """One namespace for a module's tests."""
+    kube = make_namespace(api, request.module.__name__.rpartition("test_")[2][:12].replace("_", "-"))
+    yield kube
+    remove_namespace(kube)
+
+
+@pytest.fixture
+def kube(api: Kube) -> Iterator[Kube]:
+    """A namespace for one test, whose runs must all have ended well-explained."""
+    kube = make_namespace(api, "one")
+    yield kube
+    try:
+        invariants.check(kube)
+    finally:
+        remove_namespace(kube)
+
+
+@pytest.fixture
+def release(kube: Kube) -> Release:
+    """A release that the test installs as it needs it."""
+    return Release(kube)

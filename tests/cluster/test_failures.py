@@ -1,0 +1,163 @@
+"""Bad input and bad luck: each with its own reason, a message for people, and nothing left."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import flows
+import invariants
+import pytest
+from kube import Kube, eventually, kubectl
+from release import Release
+
+
+@dataclass(frozen=True)
+class Case:
+    """A flow that cannot work, and what its run must say."""
+
+    code: str
+    reason: str
+    says: str
+    flow: str = "flow.py:main"
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+MAIN = "def main(n: int = 1): return n\n"
+TOO_BIG = {"requests": {"cpu": "900"}, "limits": {"cpu": "900"}}
+CASES = {
+    "module": Case(MAIN, "BadFlow", "nothing_here", flow="nothing_here:main"),
+    "file": Case(MAIN, "BadFlow", "other.py", flow="other.py:main"),
+    "attribute": Case(MAIN, "BadFlow", "mian", flow="flow.py:mian"),
+    "not-callable": Case("main = 5\n", "BadFlow", "callable"),
+    "syntax": Case("def main(:\n", "BadFlow", "flow.py"),
+    "import": Case("import numpyy\n" + MAIN, "BadFlow", "numpyy"),
+    "parameter": Case(MAIN, "BadParameters", "speed", spec={"parameters": {"speed": 9}}),
+    "missing": Case("def main(day): return day\n", "BadParameters", "day"),
+    "raises": Case("def main(): raise ValueError('no such day')\n", "FlowFailed", "no such day"),
+    "os-exit": Case("import os\ndef main(): os._exit(3)\n", "FlowFailed", "3"),
+    "sys-exit": Case("import sys\ndef main(): sys.exit(4)\n", "FlowFailed", "4"),
+    "deadline": Case(
+        "import time\ndef main(): time.sleep(60)\n", "DeadlineExceeded", "5", spec={"deadlineSeconds": 5}
+    ),
+    "image": Case(
+        MAIN, "ImagePull", "registry.local/nothing:0",
+        spec={"image": "registry.local/nothing:0", "startDeadlineSeconds": 15},
+    ),
+    "resources": Case(
+        MAIN, "Unschedulable", "cpu", spec={"resources": TOO_BIG, "startDeadlineSeconds": 15}
+    ),
+    "memory": Case(
+        "def main(): return len(bytearray(2**31))\n", "OutOfMemory", "256Mi",
+        spec={"runner": {"resources": {"limits": {"memory": "256Mi", "cpu": "1"}}}},
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(shared: Kube) -> Kube:
+    """A release in ephemeral mode for all cases."""
+    Release(shared).install("ephemeral")
+    return shared
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_failure_says_its_reason(installed: Kube, name: str) -> None:
+    """The reason is stable, the message names the culprit, nothing is left."""
+    case = CASES[name]
+    flows.inline(installed, name, case.code, case.flow, **case.spec)
+
+    status = installed.wait_run(name, timeout=90)
+
+    assert (status["phase"], status["reason"]) == ("Failed", case.reason), status
+    assert case.says in status["message"], status["message"]
+    invariants.check(installed)
+
+
+@pytest.mark.parametrize("name", ["image", "resources"])
+def test_a_pod_that_cannot_start_shows_while_it_waits(installed: Kube, name: str) -> None:
+    """Nobody has to wait for the start deadline to see why."""
+    case = CASES[name]
+    spec = case.spec | {"startDeadlineSeconds": 120}
+    flows.inline(installed, f"{name}-waits", case.code, case.flow, **spec)
+
+    eventually(lambda: installed.run_status(f"{name}-waits").get("reason") == case.reason, 20)
+
+    assert installed.run_status(f"{name}-waits")["phase"] == "Starting"
+    flows.cancel(installed, f"{name}-waits")
+    installed.wait_run(f"{name}-waits", timeout=30)
+
+
+def test_the_log_shows_the_traceback_first_and_then_the_reason(installed: Kube) -> None:
+    """People read the last line, then look up."""
+    flows.inline(installed, "log", "def helper(): raise KeyError('x')\ndef main(): helper()\n")
+    status = installed.wait_run("log")
+
+    text = installed.logs(f"job/{status['jobName']}")
+
+    assert text.index("KeyError") < text.index("FlowFailed")
+    assert 'flow.py", line 1' in text
+
+
+def test_ten_megabytes_of_output_do_no_harm(installed: Kube) -> None:
+    """The run succeeds; Kubernetes rotates the log."""
+    code = "def main():\n    for _ in range(10_000): print('x' * 1023)\n    return 'done'\n"
+    flows.inline(installed, "loud", code)
+
+    assert flows.result(installed.wait_run("loud")) == "done"
+
+
+HOLD = "import time\ndef main():\n    print('holding', flush=True)\n    time.sleep(120)\n"
+IN_TASK = (
+    "import time\nfrom distributed import get_client\n"
+    "def main(): return get_client().submit(time.sleep, 120).result()\n"
+)
+
+
+def test_a_deleted_runner_pod(installed: Kube) -> None:
+    """The attempt is over; nothing starts a second pod."""
+    flows.inline(installed, "runner-gone", HOLD)
+    installed.wait_run("runner-gone", "Running")
+    (pod,) = installed.list("pods", "dask-flows.dev/run=runner-gone,app.kubernetes.io/component=runner")
+
+    installed.delete("pods", pod["metadata"]["name"], grace=0)
+
+    status = installed.wait_run("runner-gone", timeout=60)
+    assert (status["phase"], status["reason"]) == ("Failed", "RunnerDeleted"), status
+    invariants.check(installed)
+
+
+@pytest.mark.parametrize("code", [HOLD, IN_TASK], ids=["in-runner", "in-task"])
+def test_a_deleted_scheduler_pod(installed: Kube, code: str, request: pytest.FixtureRequest) -> None:
+    """The cluster is the attempt's: without its scheduler the attempt is over."""
+    name = f"sched-{'task' if code is IN_TASK else 'run'}"
+    flows.inline(installed, name, code)
+    installed.wait_run(name, "Running")
+
+    installed.delete("pods", f"{installed.run_status(name)['clusterName']}-scheduler", grace=0)
+
+    status = installed.wait_run(name, timeout=60)
+    assert (status["phase"], status["reason"]) == ("Failed", "SchedulerLost"), status
+    invariants.check(installed)
+
+
+@pytest.mark.parametrize("seconds", [8, 25], ids=["ends-meanwhile", "goes-on"])
+def test_the_agent_may_be_away(installed: Kube, seconds: int) -> None:
+    """A run needs no agent to go on, nor to end; the outcome is there when the agent is back."""
+    agent = "deployment/flows-dask-flows-agent"
+    name = f"away-{seconds}"
+    flows.inline(installed, name, f"import time\ndef main(): time.sleep({seconds}); return 7\n")
+    installed.wait_run(name, "Running")
+    selector = "app.kubernetes.io/component=agent"
+
+    kubectl("scale", "-n", installed.namespace, agent, "--replicas=0")
+    eventually(lambda: not installed.list("pods", selector), 60)
+    (pod,) = installed.list("pods", f"dask-flows.dev/run={name},app.kubernetes.io/component=runner")
+    if seconds < 10:
+        eventually(
+            lambda: installed.get("pods", pod["metadata"]["name"])["status"]["phase"] == "Succeeded", 60
+        )
+    kubectl("scale", "-n", installed.namespace, agent, "--replicas=1")
+
+    status = installed.wait_run(name, timeout=90)
+    assert flows.result(status) == 7
+    assert status["attempt"] == 1
+    invariants.check(installed)

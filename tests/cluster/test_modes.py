@@ -1,0 +1,134 @@
+"""The main path: the same files run on a shared cluster, after one upgrade on their own, and back."""
+
+from typing import Any
+
+import flows
+import invariants
+import pytest
+from flows import OWN_IMAGE, submit
+from kube import Kube, eventually
+from release import Release
+
+SCRIPT = ["--", "python", "/opt/examples/script.py"]
+
+
+@pytest.fixture(scope="module")
+def release(shared: Kube) -> Release:
+    """One release for the module, in static mode first; its image holds the examples' own modules."""
+    release = Release(shared)
+    release.install("static", image=OWN_IMAGE)
+    return release
+
+
+def run_examples(kube: Kube, suffix: str) -> dict[str, dict[str, Any]]:
+    """Run 01 to 05 one after another; returns each one's final status."""
+    requests = {
+        **{f"{key}-{suffix}": args for key, args in flows.EXAMPLES.items()},
+        f"command-{suffix}": SCRIPT,
+        f"own-{suffix}": ["own_flows.words:count"],
+    }
+    for name, args in requests.items():
+        submit(kube, *_limits(name), *args, name=name)
+        kube.wait_run(name, timeout=240)
+    return {name: kube.run_status(name) for name in requests}
+
+
+def _limits(name: str) -> list[str]:
+    return ["-p", "rows=400000"] if name.startswith("etl") else []
+
+
+def workers_of(kube: Kube, name: str) -> set[str]:
+    """Return the pods that did the work, as the run's log names them."""
+    text = kube.logs(f"job/{kube.run_status(name)['jobName']}", "--tail=-1")
+    marker = "work done by: "
+    lines = [line for line in text.splitlines() if marker in line]
+    assert lines, text
+    return set(lines[-1].partition(marker)[2].replace(",", " ").split())
+
+
+def pods(kube: Kube, component: str) -> set[str]:
+    """Return the names of the pods of a component."""
+    return {p["metadata"]["name"] for p in kube.list("pods", f"app.kubernetes.io/component={component}")}
+
+
+def check_answers(statuses: dict[str, dict[str, Any]], hosts_start: str) -> None:
+    """Every run succeeded, with its answer, and its tasks ran in Dask workers, not in the runner."""
+    for name, status in statuses.items():
+        if name.startswith("command"):
+            assert status["phase"] == "Succeeded", status
+            continue
+        answer = flows.result(status)
+        assert answer["workers"], answer
+        for host in answer["workers"]:
+            assert host.startswith(hosts_start) or "-worker-" in host, (name, host)
+            assert not host.startswith(status["jobName"] + "-") or "-worker-" in host, (name, host)
+    diamond = next(status for name, status in statuses.items() if name.startswith("diamond"))
+    assert diamond["result"]["answer"] == 9900
+
+
+def test_static_then_ephemeral_then_static(release: Release, shared: Kube) -> None:
+    """One release, three modes in turn, the same files; what a mode does not need is gone."""
+    static_workers = pods(shared, "worker")
+    statuses = run_examples(shared, "static")
+    check_answers(statuses, f"{release.fullname}-worker-")
+    for name in ("diamond-static", "package-static", "own-static"):
+        assert set(statuses[name]["result"]["workers"]) <= static_workers
+    assert {status["mode"] for status in statuses.values()} == {"static"}
+
+    release.upgrade("mode=ephemeral")
+    release.wait_ready()
+    eventually(lambda: not pods(shared, "scheduler") and not pods(shared, "worker"), 120)
+    schedulers = watch_schedulers(shared)
+    statuses = run_examples(shared, "ephemeral")
+    check_answers(statuses, "f-")
+    assert {status["mode"] for status in statuses.values()} == {"ephemeral"}
+    clusters = {status["clusterName"] for status in statuses.values()}
+    assert len(clusters) == len(statuses)
+    assert len(schedulers(len(statuses))) == len(statuses)
+
+    release.upgrade("mode=static")
+    release.wait_ready()
+    submit(shared, *flows.EXAMPLES["diamond"], name="diamond-again")
+    assert flows.result(shared.wait_run("diamond-again"))["answer"] == 9900
+    invariants.check(shared)
+
+
+def watch_schedulers(kube: Kube) -> Any:
+    """Collect the UIDs of scheduler pods from their events: the pods themselves are gone soon."""
+
+    def seen(count: int) -> set[str]:
+        def uids() -> set[str]:
+            return {
+                event["involvedObject"]["uid"]
+                for event in kube.list("events")
+                if event["involvedObject"]["kind"] == "Pod"
+                and event["involvedObject"]["name"].startswith("f-")
+                and event["involvedObject"]["name"].endswith("-scheduler")
+            }
+
+        eventually(lambda: len(uids()) >= count, 30)
+        return uids()
+
+    return seen
+
+
+def test_logs_by_label_show_the_whole_run(release: Release, shared: Kube) -> None:
+    """``kubectl logs -l dask-flows.dev/run=NAME --tail=-1`` needs nothing but the run's name."""
+    text = shared.logs("-l", "dask-flows.dev/run=diamond-again", "--tail=-1")
+
+    assert "succeeded in" in text
+    assert "work done by: " in text
+
+
+def test_get_and_ls_show_the_same_columns(release: Release, shared: Kube) -> None:
+    """A person may use either."""
+    from kube import kubectl
+
+    table = kubectl("get", "flowruns", "-n", shared.namespace)
+    ours = flows.cli(shared, "ls")
+
+    for column in ("NAME", "PHASE", "MODE", "ATTEMPT", "WORKERS", "AGE", "REASON"):
+        assert column in table
+        assert column in ours
+    assert "Succeeded" in table
+    assert "diamond-again" in ours

@@ -1,0 +1,114 @@
+"""The memory of the fake API server: objects, one counter of versions, and the history of changes."""
+
+import copy
+import itertools
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dask_flows.kube.api import ADDED, DELETED, MODIFIED, Event
+from dask_flows.kube.resources import Resource
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]  # plural, namespace, name
+
+
+@dataclass
+class Change:
+    """One entry of the history that watches read."""
+
+    version: int
+    resource: Resource
+    namespace: str
+    event: Event
+
+
+@dataclass
+class Store:
+    """Objects by key; every change gets the next version."""
+
+    objects: dict[Key, Object] = field(default_factory=dict)
+    history: list[Change] = field(default_factory=list)
+    version: int = 0
+    oldest: int = 0  # watches from before this are too old
+    listeners: list[Callable[[], None]] = field(default_factory=list)
+    _uids: Any = field(default_factory=lambda: itertools.count(1))
+
+    def uid(self) -> str:
+        """Return a new UID, the same in every run of a test."""
+        return f"00000000-0000-4000-8000-{next(self._uids):012d}"
+
+    def put(self, resource: Resource, namespace: str, obj: Object) -> Object:
+        """Store an object under the next version and tell the watches."""
+        key = (resource.plural, namespace, obj["metadata"]["name"])
+        kind = MODIFIED if key in self.objects else ADDED
+        self.version += 1
+        obj["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[key] = obj
+        self._note(resource, namespace, kind, obj)
+        return copy.deepcopy(obj)
+
+    def drop(self, resource: Resource, namespace: str, name: str) -> None:
+        """Remove an object and, as the garbage collector does, what it owns."""
+        gone = self.objects.pop((resource.plural, namespace, name))
+        self.version += 1
+        gone["metadata"]["resourceVersion"] = str(self.version)
+        self._note(resource, namespace, DELETED, gone)
+
+    def owned_by(self, uid: str) -> list[tuple[str, str, str]]:
+        """Return the keys of the objects that have this owner."""
+        return [
+            key
+            for key, obj in self.objects.items()
+            if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences") or [])
+        ]
+
+    def after(self, version: int) -> list[Change]:
+        """Return the changes since a version, oldest first."""
+        return self.history[bisect_right(self.history, version, key=lambda c: c.version) :]
+
+    def forget_history(self) -> None:
+        """Make every running and older watch too old (410)."""
+        self.version += 1
+        self.oldest = self.version
+        self._wake()
+
+    def _note(self, resource: Resource, namespace: str, kind: str, obj: Object) -> None:
+        event = Event(kind, copy.deepcopy(obj))
+        self.history.append(Change(self.version, resource, namespace, event))
+        self._wake()
+
+    def _wake(self) -> None:
+        for listener in list(self.listeners):
+            listener()
+
+
+def selected(obj: Object, labels: str, fields: str) -> bool:
+    """Whether an object matches equality selectors such as ``a=b,c=d``."""
+    have = obj["metadata"].get("labels") or {}
+    wanted = dict(part.split("=", 1) for part in labels.split(",") if part)
+    if any(have.get(key) != value for key, value in wanted.items()):
+        return False
+    wanted = dict(part.split("=", 1) for part in fields.split(",") if part)
+    return all(_field(obj, path) == value for path, value in wanted.items())
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+def _field(obj: Object, path: str) -> Any:
+    value: Any = obj
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
