@@ -11,6 +11,7 @@ from release import ROOT
 EXAMPLES: dict[str, list[str]] = {
     "diamond": ["examples/01-diamond/flow.py:diamond"],
     "etl": ["examples/02-etl/flow.py:etl"],
+    "command": ["--", "python", "examples/03-command/script.py"],
     "package": ["examples/04-package/flow.py:report"],
 }
 OWN_IMAGE = "registry.local/dask-flows-own:dev"

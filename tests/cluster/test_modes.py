@@ -9,8 +9,6 @@ from flows import OWN_IMAGE, submit
 from kube import Kube, eventually
 from release import Release
 
-SCRIPT = ["--", "python", "/opt/examples/script.py"]
-
 
 @pytest.fixture(scope="module")
 def release(shared: Kube) -> Release:
@@ -24,7 +22,6 @@ def run_examples(kube: Kube, suffix: str) -> dict[str, dict[str, Any]]:
     """Run 01 to 05 one after another; returns each one's final status."""
     requests = {
         **{f"{key}-{suffix}": args for key, args in flows.EXAMPLES.items()},
-        f"command-{suffix}": SCRIPT,
         f"own-{suffix}": ["own_flows.words:count"],
     }
     for name, args in requests.items():

@@ -40,6 +40,7 @@ RESOURCES = {
 }  # fmt: skip
 WITH_STATUS = {"flowruns", "jobs", "pods"}
 BOOKMARK_EVERY = 60.0
+Names = list[str]
 
 
 class FakeApi:
@@ -206,7 +207,7 @@ class FakeApi:
         """Return an object as it is now, without a request."""
         return copy.deepcopy(self._find(resource, namespace, name))
 
-    def names(self, resource: Resource, namespace: str = "ns") -> list[str]:
+    def names(self, resource: Resource, namespace: str = "ns") -> Names:
         """Return the names of all objects of a kind."""
         keys = self.store.objects
         return sorted(n for p, ns, n in keys if (p, ns) == (resource.plural, namespace))

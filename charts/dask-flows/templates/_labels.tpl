@@ -38,9 +38,7 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{- /*
-Annotations of a hook. Arguments: hook (its events), weight.
-*/}}
+{{- /* Annotations of a hook. Arguments: hook (its events), weight. */}}
 {{- define "dask-flows.hook" -}}
 helm.sh/hook: {{ .hook }}
 helm.sh/hook-weight: {{ .weight | quote }}

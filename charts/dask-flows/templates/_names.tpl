@@ -75,3 +75,8 @@ Release names may hold dots, Service names may not.
 {{- define "dask-flows.host" -}}
 {{ .name }}.{{ .root.Release.Namespace }}.svc
 {{- end }}
+
+{{- /* the uninstall hook: Job, ServiceAccount, Role and RoleBinding */}}
+{{- define "dask-flows.retire.name" -}}
+{{ include "dask-flows.fullname" . }}-retire
+{{- end }}

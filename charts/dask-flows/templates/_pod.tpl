@@ -93,7 +93,7 @@ gets one that spreads each cluster on its own. Arguments: as "dask-flows.pod".
 {{- $default := dict "labelSelector" $selector "matchLabelKeys" (list "dask-flows.dev/cluster") -}}
 {{- $spread := list -}}
 {{- range .settings.topologySpreadConstraints -}}
-  {{- $spread = append $spread (hasKey . "labelSelector" | ternary . (merge (dict) . $default)) -}}
+  {{- $spread = append $spread (merge (dict) . (ternary dict (deepCopy $default) (hasKey . "labelSelector"))) -}}
 {{- end -}}
 {{- with $spread -}}
   {{- $_ := set $set "topologySpreadConstraints" . -}}

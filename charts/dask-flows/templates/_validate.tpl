@@ -16,8 +16,8 @@ all of them are shown at once. Included by config.yaml alone.
 
 {{- define "dask-flows.validate.image" -}}
 {{- if not .Values.image.repository }}
-no image is set (image.repository): name the image that you built
-{{ include "dask-flows.imageHelp" . }}
+no image is set (image.repository): make one and name it
+{{- include "dask-flows.imageHelp" . | nindent 2 }}
 {{- end }}
 {{- end }}
 

@@ -99,7 +99,15 @@ def _apiserver(paths: Paths) -> Component:
         "--audit-log-maxbackup=2",
     )
     ready = f"{API_URL}/readyz"
-    return Component("apiserver", 1, argv, ready, config=("audit.yaml",), ready_seconds=120.0)
+    return Component(
+        "apiserver",
+        1,
+        argv,
+        ready,
+        config=("audit.yaml",),
+        ready_seconds=120.0,
+        stop_seconds=4.0,  # with clients connected it would drain for a minute
+    )
 
 
 def _coredns(paths: Paths) -> Component:

@@ -98,6 +98,9 @@ evictionHard: {{memory.available: 100Mi, nodefs.available: 1%, imagefs.available
 # Loaded images exist nowhere else: the kubelet must never collect them.
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
+# After a restart the node reports NotReady once, and the next report decides when `up` ends.
+nodeStatusUpdateFrequency: 1s
+nodeStatusReportFrequency: 5m
 serializeImagePulls: false
 registryPullQPS: 0
 maxPods: 250

@@ -1,23 +1,23 @@
 """Bring images to the node: from buildah's or docker's store, and the pause image."""
 
 import hashlib
-import io
-import json
 import os
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from onenode import shell
+from onenode import archives, shell
 from onenode.configs import PAUSE_IMAGE
 from onenode.errors import ClusterError, UsageError
 from onenode.paths import Paths
 from onenode.progress import Progress
+from onenode.registry import Push, serving
 
 SOURCE_LABEL = "dask-flows.dev/source-image"
 IMPORT_SECONDS = 600.0
+# Always the same port: buildah remembers per registry how it compressed a layer.
+PUSH_PORT = 15005
 
 
 @dataclass(frozen=True)
@@ -78,20 +78,36 @@ def load(images: Sequence[str], paths: Paths, progress: Progress) -> None:
         with progress.step(f"load {image} from {stored.store}"):
             with tempfile.TemporaryDirectory(dir=paths.cluster, prefix="load-") as folder:
                 archive = Path(folder) / "image.tar"
-                _export(image, stored.store, archive)
+                export = _export_docker if stored.store == "docker" else _export_buildah
+                export(image, archive, paths)
                 _import(archive, paths)
             label = ["images", "label", image, f"{SOURCE_LABEL}={stored.identity}"]
             _ctr(paths, label)
 
 
-def _export(image: str, store: str, archive: Path) -> None:
-    if store == "docker":
-        command = ["docker", "image", "save", "--output", str(archive), image]
-    else:
-        # Uncompressed: the archive is read once, on this machine.
-        push = ["buildah", "push", "--quiet", "--disable-compression"]
-        command = [*push, image, f"oci-archive:{archive}:{image}"]
-    shell.run(command, seconds=IMPORT_SECONDS, env=buildah_environment())
+def _export_docker(image: str, archive: Path, _: Paths) -> None:
+    command = ["docker", "image", "save", "--output", archive, image]
+    shell.run(command, seconds=IMPORT_SECONDS)
+
+
+def _export_buildah(image: str, archive: Path, paths: Paths) -> None:
+    """Have buildah push to us, which skips the layers that the node has."""
+    content = paths.cluster / "containerd/io.containerd.content.v1.content/blobs/sha256"
+
+    def known(digest: str) -> int | None:
+        blob = content / digest
+        return blob.stat().st_size if blob.exists() else None
+
+    push = Push(archive.parent, known)
+    target = f"docker://127.0.0.1:{PUSH_PORT}/{image.partition('/')[2]}"
+    options = ["--quiet", "--tls-verify=false", "--format=oci", "--compression-level=1"]
+    with serving(push, PUSH_PORT):
+        shell.run(
+            ["buildah", "push", *options, image, target],
+            seconds=IMPORT_SECONDS,
+            env=buildah_environment(),
+        )
+    archives.oci(archive, image, push.manifest, push.media_type, push.blobs())
 
 
 def _import(archive: Path, paths: Paths) -> None:
@@ -123,35 +139,6 @@ def ensure_pause(paths: Paths) -> None:
         return
     with tempfile.TemporaryDirectory(dir=paths.cluster, prefix="load-") as folder:
         archive = Path(folder) / "pause.tar"
-        archive.write_bytes(pause_archive(binary))
+        archives.pause(archive, PAUSE_IMAGE, binary)
         _import(archive, paths)
     _ctr(paths, ["images", "label", PAUSE_IMAGE, f"{SOURCE_LABEL}={identity}"])
-
-
-def pause_archive(binary: bytes) -> bytes:
-    """Build an image archive in docker's format with one file in it."""
-    layer = _tar({"pause": (binary, 0o755)})
-    config = {
-        "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
-        "os": "linux",
-        "config": {"Entrypoint": ["/pause"], "User": "65535:65535"},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
-    }
-    manifest = [{"Config": "config.json", "RepoTags": [PAUSE_IMAGE], "Layers": ["layer.tar"]}]
-    return _tar(
-        {
-            "layer.tar": (layer, 0o644),
-            "config.json": (json.dumps(config).encode(), 0o644),
-            "manifest.json": (json.dumps(manifest).encode(), 0o644),
-        }
-    )
-
-
-def _tar(files: dict[str, tuple[bytes, int]]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, (content, mode) in files.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), mode
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()

@@ -30,7 +30,7 @@ def clean(paths: Paths) -> None:
     for bundle in bundles:
         _remove_socket(bundle)
     unmount(paths.cluster)
-    _remove_cgroups(groups)
+    _remove_cgroups()
     _remove_log_links(paths)
     shutil.rmtree(paths.volatile, ignore_errors=True)
     paths.volatile.mkdir(exist_ok=True)
@@ -110,9 +110,10 @@ def unmount(folder: Path) -> None:
             shell.attempt(["umount", *options, *points])
 
 
-def _remove_cgroups(groups: list[Path]) -> None:
-    for group in groups:
-        for folder, _, _ in os.walk(group, topdown=False):
+def _remove_cgroups() -> None:
+    """Remove the kubelet's cgroups; the kernel refuses for those that still hold a process."""
+    for root in (CGROUPS, *CGROUPS.iterdir()):
+        for folder, _, _ in os.walk(root / "kubepods", topdown=False):
             with contextlib.suppress(OSError):
                 Path(folder).rmdir()
 

@@ -48,9 +48,11 @@ def ensure() -> None:
         shell.run(["ip", "link", "add", BRIDGE, "type", "bridge"])
         shell.run(["ip", "addr", "add", f"{NODE_IP}/32", "dev", BRIDGE])
     shell.run(["ip", "link", "set", BRIDGE, "up"])
-    # Service addresses that nobody owns end here ("no route to host"), not at the machine's
-    # gateway. kube-proxy rewrites the others before (pods) or after (this machine) the look-up.
-    shell.run(["ip", "route", "replace", SERVICE_CIDR, "dev", BRIDGE])
+    # Addresses that nobody owns end here ("no route to host" after 3 s), not at the machine's
+    # gateway. A pod has a narrower route; a Service's address is rewritten by kube-proxy before
+    # the route is looked up (from pods) or after it (from this machine).
+    for network in (SERVICE_CIDR, POD_CIDR):
+        shell.run(["ip", "route", "replace", network, "dev", BRIDGE])
     shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
     for table, parent, rules in _rules():
         _ensure_chain(table, parent, rules)

@@ -188,7 +188,10 @@ def _diagnose_pod_reason(status: Mapping[str, Any], where: str) -> Diagnosis | N
         return Diagnosis("NodeLost", f"its node went down: {_text(status)}", where)
     # The kubelet's own admission: OutOfcpu, NodeAffinity, UnexpectedAdmissionError …
     return Diagnosis(
-        "ContainerStart", f"the node refused the pod ({reason}): {_text(status)}", where, "run it again"
+        "ContainerStart",
+        f"the node refused the pod ({reason}): {_text(status)}",
+        where,
+        "run it again",
     )
 
 

@@ -46,8 +46,8 @@ keeps it interrupts no run: chart versions and the number of workers are not par
 {{- define "dask-flows.static.podHash" -}}
 {{- if include "dask-flows.static.made" . -}}
 {{- list
-  (include "dask-flows.static.schedulerPod" .)
-  (include "dask-flows.static.workerPod" .)
-  (include "dask-flows.static.serviceSpec" .) | join "\n" | sha256sum -}}
+  (include "dask-flows.static.schedulerPod" . | fromYaml)
+  (include "dask-flows.static.workerPod" . | fromYaml)
+  (include "dask-flows.static.serviceSpec" . | fromYaml) | toJson | sha256sum -}}
 {{- end -}}
 {{- end }}

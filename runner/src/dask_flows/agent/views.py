@@ -13,6 +13,8 @@ from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun, Spec
 from dask_flows.kube.api import Object
 
+# On the scheduler's pod: the number of the next worker, so that none is used twice.
+NEXT_WORKER = f"{names.GROUP}/next-worker"
 # Stands in where a spec cannot be read or is of no use any more.
 NO_SPEC = Spec.parse({"command": ["true"]})
 
@@ -104,7 +106,7 @@ class PodView:
         """Project a pod."""
         meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
         labels = meta.get("labels") or {}
-        next_worker = (meta.get("annotations") or {}).get(names.ANNOTATION_NEXT_WORKER, "0")
+        next_worker = (meta.get("annotations") or {}).get(NEXT_WORKER, "0")
         return cls(
             name=meta["name"],
             uid=meta["uid"],

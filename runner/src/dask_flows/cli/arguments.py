@@ -35,6 +35,15 @@ def source_of(flow: str | None) -> tuple[str | None, Source | None]:
     return f"{Path(path).name}:{name}", pack(Path(path))
 
 
+def source_of_command(words: list[str]) -> tuple[list[str], Source | None]:
+    """Pack the first word that is a Python file here; in the cluster it lies in the start directory."""
+    for n, word in enumerate(words):
+        path = Path(word)
+        if path.suffix == ".py" and path.is_file():
+            return [*words[:n], path.name, *words[n + 1 :]], pack(path)
+    return words, None
+
+
 def parameters(pairs: Sequence[str], file: Path | None) -> dict[str, Any]:
     """Merge a file's parameters with ``k=v`` pairs, which win; values are JSON, else text."""
     merged = _from_file(file) if file else {}

@@ -1,4 +1,4 @@
-"""``dask-flows agent`` and ``drain``: what the chart's pods call."""
+"""``dask-flows agent``, ``drain`` and ``retire``: what the chart's pods call."""
 
 import argparse
 from pathlib import Path
@@ -31,6 +31,11 @@ def add_parser(commands: Any) -> None:
         "--drain-seconds", type=float, required=True, metavar="S", help="wait at most S"
     )
     drain.set_defaults(handler=_drain)
+    retire = commands.add_parser("retire", help="end the runs of a removed release (the chart's hook)")
+    retire.add_argument("--namespace", required=True, help="namespace of the release")
+    retire.add_argument("--instance", required=True, help="name of the release")
+    retire.add_argument("--seconds", type=float, default=90, metavar="S", help="wait at most S for pods")
+    retire.set_defaults(handler=_retire)
 
 
 def _agent(args: argparse.Namespace) -> int:
@@ -51,3 +56,10 @@ def _drain(args: argparse.Namespace) -> int:
         lease=args.lease,
         drain_seconds=args.drain_seconds,
     )
+
+
+def _retire(args: argparse.Namespace) -> int:
+    from dask_flows.agent.retire import main
+    from dask_flows.cli.output import write
+
+    return main(namespace=args.namespace, instance=args.instance, seconds=args.seconds, say=write)

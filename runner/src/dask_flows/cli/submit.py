@@ -11,7 +11,7 @@ EPILOG = """\
 examples:
   dask-flows submit flow.py:diamond --follow         # a file, with the modules beside it
   dask-flows submit mypkg.flows:nightly -p day=1     # a flow that the image holds
-  dask-flows submit --wait -- python script.py       # a command that the image holds
+  dask-flows submit --wait -- python script.py       # a command; a Python file here goes along
   dask-flows submit flow.py:diamond --dry-run | kubectl apply -f -
 """
 
@@ -75,12 +75,15 @@ def submit(args: argparse.Namespace) -> int:
         flow_or_command,
         parameters,
         source_of,
+        source_of_command,
         worker_fields,
     )
     from dask_flows.submission import Request
 
     flow, command = flow_or_command(args.flow, args.command)
     flow, source = source_of(flow)
+    if command is not None:
+        command, source = source_of_command(command)
     fields = {
         "image": args.image,
         "mode": args.mode,

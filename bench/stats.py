@@ -1,0 +1,44 @@
+"""Summaries and result tables shared by the benchmarks."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write min / median / max."""
+    return f"{min(values):.2f} / **{median(values):.2f}** / {max(values):.2f}"
+
+
+def ratio(values: Sequence[float], floor: Sequence[float]) -> str:
+    """Write the ratio of the medians."""
+    return f"{median(values) / median(floor):.2f}"
+
+
+def machine() -> str:
+    """Say in one line what this was measured on, and when."""
+    cpu = next(
+        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+         if line.startswith("model name")),
+        platform.processor(),
+    )  # fmt: skip
+    cores = len([1 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores ({cpu}), Python {platform.python_version()}, commit {commit}"
+
+
+def write(name: str, title: str, notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write one result table as Markdown, and show it."""
+    lines = [f"# {title}", "", machine(), "", *notes, ""]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))

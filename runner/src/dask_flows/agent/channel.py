@@ -1,0 +1,260 @@
+"""The agent's side of the attempt channel: what runners may say, and what they are answered.
+
+- ``start`` is the fence: the pod's UID is in status, guarded by resourceVersion, before the answer. The
+  same pod may ask again; any other pod, and any pod once the attempt is ending, is refused with 409.
+- ``beat`` tells progress and is held until there is something to say: a stop or a new deadline.
+- ``finish`` is answered once the outcome is in status; saying it again changes nothing.
+
+The token of the attempt's Secret proves who speaks; its SHA-256 is an annotation of the Job, so an agent
+that has just started can check it without reading Secrets.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from dask_flows.agent import status
+from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.cache import Cache
+from dask_flows.agent.controller import Controller
+from dask_flows.agent.memory import Memories, Memory
+from dask_flows.agent.observed import STOPPING, Beat, condition
+from dask_flows.agent.recorder import Recorder
+from dask_flows.agent.scaling import Goal
+from dask_flows.agent.verdict import INTERRUPTED, from_record
+from dask_flows.agent.views import JobView, RunView
+from dask_flows.agent.workqueue import WorkQueue
+from dask_flows.deadline import Clock
+from dask_flows.flowrun import FlowRun
+from dask_flows.kube.api import Api
+from dask_flows.kube.errors import KubeError, NotFound
+from dask_flows.kube.resources import JOBS, PODS
+from dask_flows.outcome import CANCELLED, Outcome
+
+LONGEST_HOLD = 30.0  # seconds; proxies cut longer silences
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP status and a JSON body."""
+
+    status: int = 200
+    body: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Refused(Exception):
+    """The caller gets this status and message."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.answer = Answer(code, {"message": message})
+
+
+class Channel:
+    """Answer runners."""
+
+    def __init__(
+        self,
+        *,
+        api: Api,
+        cache: Cache,
+        memories: Memories,
+        queue: WorkQueue,
+        recorder: Recorder,
+        controller: Controller,
+        clock: Clock,
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._memories = memories
+        self._queue = queue
+        self._recorder = recorder
+        self._controller = controller
+        self._clock = clock
+
+    async def answer(
+        self, verb: str, uid: str, attempt: int, token: str, body: Mapping[str, Any]
+    ) -> Answer:
+        """Answer one call; never raises for what a caller or the API server does."""
+        calls = {"start": self._start, "beat": self._beat, "finish": self._finish}
+        if (call := calls.get(verb)) is None:
+            return Answer(404, {"message": f"there is no call {verb}"})
+        try:
+            return await call(await self._admit(uid, attempt, token), attempt, body)
+        except Refused as refused:
+            return refused.answer
+        except NotFound:
+            return Answer(404, {"message": "the FlowRun is gone"})
+        except KubeError as error:
+            return Answer(503, {"message": f"the Kubernetes API does not take the write: {error}"})
+
+    async def _admit(self, uid: str, attempt: int, token: str) -> RunView:
+        if not self._cache.ready:
+            raise Refused(503, "the agent is starting")
+        view = self._cache.run_by_uid(uid)
+        if view is None:
+            raise Refused(404, "there is no such FlowRun")
+        expected = await self._expected(view.run, attempt)
+        given = hashlib.sha256(token.encode()).hexdigest()
+        if not expected:
+            raise Refused(404, "there is no Job for this attempt")
+        if not hmac.compare_digest(given, expected):
+            raise Refused(401, "the token is not this attempt's")
+        return view
+
+    async def _expected(self, run: FlowRun, attempt: int) -> str:
+        """Return the hash of the attempt's token; remembered, so that it outlives the Job."""
+        current = attempt == run.attempt and not _cleaned_up(run)
+        memory = self._memories.of(Attempt.of(run)) if current else Memory()
+        if not memory.token_sha256:
+            job = self._cache.job_of(run.uid, attempt)
+            if job is None and current:
+                job = await self._live_job(run)
+            if job is not None and job.owner_uid == run.uid:
+                memory.token_sha256 = job.token_sha256
+        return memory.token_sha256
+
+    async def _live_job(self, run: FlowRun) -> JobView | None:
+        try:
+            obj = await self._api.get(JOBS, run.namespace, Attempt.of(run).base)
+        except NotFound:
+            return None
+        self._cache.jobs.assume(obj)
+        return JobView.of(obj)
+
+    async def _start(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
+        pod = _text(body, "podUid")
+        memory = self._memories.of(Attempt.of(view.run))
+        seen = await self._controller.observe(view, memory)
+        plan = seen.plan
+        address, dashboard = (plan.address, plan.dashboard) if plan else (None, None)
+
+        def change(run: FlowRun) -> status.Patch | None:
+            _may_start(run, attempt, pod)
+            by = run.status.get("startedBy")
+            return None if by == pod else status.started(pod, address, dashboard)
+
+        await self._recorder.update(view.run, change)
+        return Answer(200, {"deadlineSeconds": seen.deadline})
+
+    async def _beat(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
+        pod, run = _text(body, "podUid"), view.run
+        if attempt != run.attempt or run.terminal:
+            return _beat_answer(_over(run), None)
+        if run.status.get("startedBy") != pod:
+            raise Refused(409, "another pod runs this attempt")
+        memory = self._memories.of(Attempt.of(run))
+        seen = await self._controller.observe(view, memory)
+        if self._note(memory, body):
+            self._queue.add(run.name)
+        hold = min(LONGEST_HOLD, float(body.get("waitSeconds") or 0))
+        end = self._clock.monotonic() + hold
+        first = _deadline(run, memory)
+        while True:
+            current = self._cache.run_by_uid(run.uid)
+            stop = _stop(current.run, attempt) if current else {"reason": "Cancelled"}
+            deadline = _deadline(current.run, memory) if current else None
+            left = end - self._clock.monotonic()
+            if stop or deadline != first or left <= 0:
+                return _beat_answer(stop, deadline if deadline is not None else seen.deadline)
+            await memory.changed.wait(left)
+
+    def _note(self, memory: Memory, body: Mapping[str, Any]) -> bool:
+        """Remember what a beat says; return whether anything has to be done about it."""
+        workers = body.get("workers")
+        beat = Beat(
+            phase=str(body.get("phase") or ""),
+            workers=workers if isinstance(workers, int) and not isinstance(workers, bool) else None,
+        )
+        changed, memory.beat = beat != memory.beat, beat
+        scaling = body.get("scaling")
+        plan = memory.plan
+        if not isinstance(scaling, Mapping) or plan is None or plan.mode != "ephemeral":
+            return changed
+        if memory.goal is None:
+            memory.goal = Goal(plan.minimum, plan.maximum, plan.minimum)
+        wanted, idle = scaling.get("wanted"), scaling.get("idle") or []
+        if not isinstance(wanted, int):
+            return changed
+        return memory.goal.wish(wanted, [str(name) for name in idle]) or changed
+
+    async def _finish(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
+        run, outcome = view.run, Outcome.from_dict(dict(body))
+        if outcome is None or (outcome.uid, outcome.attempt) != (run.uid, attempt):
+            raise Refused(400, "this is no outcome of this attempt")
+        if attempt != run.attempt or run.terminal:
+            return Answer()
+        by = run.status.get("startedBy")
+        if by and outcome.pod_uid and by != outcome.pod_uid:
+            raise Refused(409, "another pod runs this attempt")
+        if outcome.exit_code in INTERRUPTED or outcome.outcome == CANCELLED:
+            await self._look_at_pod(run)
+        memory = self._memories.of(Attempt.of(run))
+
+        view = self._cache.run_by_uid(run.uid) or view
+        seen = await self._controller.observe(view, memory)
+        ending = from_record(seen, outcome)
+
+        def change(newest: FlowRun) -> status.Patch | None:
+            if newest.terminal or newest.attempt != attempt:
+                return None
+            return status.finished(newest, ending, self._clock.now())
+
+        await self._recorder.update(view.run, change)
+        self._queue.add(run.name)
+        return Answer()
+
+    async def _look_at_pod(self, run: FlowRun) -> None:
+        """Read the runner's pod anew: who told it to stop may not have reached the cache yet."""
+        by = run.status.get("startedBy")
+        for pod in self._cache.pods_of(run.uid, run.attempt):
+            if pod.uid == by:
+                try:
+                    self._cache.pods.assume(await self._api.get(PODS, run.namespace, pod.name))
+                except NotFound:
+                    return
+
+
+def _may_start(run: FlowRun, attempt: int, pod: str) -> None:
+    by = run.status.get("startedBy")
+    if run.terminal or run.attempt != attempt:
+        raise Refused(409, "the attempt is over")
+    if by and by != pod:
+        raise Refused(409, f"pod {by} has already started this attempt")
+    if not by and (run.spec.cancel or condition(run, STOPPING)):
+        raise Refused(409, "the run is being cancelled")
+
+
+def _stop(run: FlowRun, attempt: int) -> Mapping[str, Any] | None:
+    if run.terminal or run.attempt != attempt:
+        return _over(run)
+    intent = condition(run, STOPPING)
+    return intent and {"reason": intent["reason"], "message": intent.get("message") or ""}
+
+
+def _over(run: FlowRun) -> Mapping[str, Any]:
+    reason = run.status.get("reason") or run.phase
+    return {"reason": reason, "message": f"the attempt is over: {run.phase}"}
+
+
+def _beat_answer(stop: Mapping[str, Any] | None, deadline: int | None) -> Answer:
+    return Answer(200, {"stop": stop, "deadlineSeconds": deadline})
+
+
+def _deadline(run: FlowRun, memory: Memory) -> int | None:
+    if run.spec.deadline is not None:
+        return run.spec.deadline
+    return memory.plan.deadline if memory.plan else None
+
+
+def _cleaned_up(run: FlowRun) -> bool:
+    return condition(run, "CleanedUp") is not None
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    if not isinstance(value, str) or not value:
+        raise Refused(400, f"{key} is missing")
+    return value

@@ -1,0 +1,94 @@
+"""Remove what an attempt leaves behind, once its outcome is recorded.
+
+What stays is the finished Job with its pod, for ``kubectl logs``, until its TTL ends; a Job whose pod
+never began has no logs and goes too.
+"""
+
+from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.engines.base import Engine
+from dask_flows.agent.observed import Observed
+from dask_flows.agent.recorder import Recorder
+from dask_flows.agent.status import cleaned_up
+from dask_flows.agent.views import PodView
+from dask_flows.config import AgentConfig
+from dask_flows.deadline import Clock, parse_timestamp
+from dask_flows.kube.api import Api, remove
+from dask_flows.kube.errors import NotFound
+from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+
+LOOK_AGAIN = 1.0
+EXIT_GRACE = 30.0  # a runner that has reported its outcome has nothing left to do
+
+
+class Cleaner:
+    """Take attempts away."""
+
+    def __init__(
+        self, api: Api, recorder: Recorder, engine: Engine, config: AgentConfig, clock: Clock
+    ) -> None:
+        self._api = api
+        self._recorder = recorder
+        self._engine = engine
+        self._config = config
+        self._clock = clock
+
+    async def clean(self, seen: Observed) -> float | None:
+        """Remove everything but the Job; returns when to look again, None once all is gone."""
+        attempt = Attempt.of(seen.run)
+        await self._settle_job(seen, attempt)
+        gone = await self._clean_cluster(seen, attempt)
+        ended = await self._runner_ended(seen)
+        if not gone or not ended:
+            return LOOK_AGAIN
+        await remove(self._api, SECRETS, attempt.namespace, attempt.base)
+        await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
+        await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
+        return None
+
+    async def escalate(self, seen: Observed) -> None:
+        """Let Kubernetes end the runner's pod and remove the cluster: the runner did not stop."""
+        if seen.runner is not None:
+            await self.end_pod(seen.run.namespace, seen.runner)
+        await self._clean_cluster(seen, Attempt.of(seen.run))
+
+    async def end_pod(self, namespace: str, pod: PodView) -> None:
+        """Send SIGTERM and, after its grace period, SIGKILL; pod, logs and message stay.
+
+        The deadline goes on the pod: on the Job it would delete the pod with its logs.
+        """
+        if pod.ended or pod.active_deadline == 1:
+            return
+        patch = {"spec": {"activeDeadlineSeconds": 1}}
+        try:
+            await self._api.patch(PODS, namespace, pod.name, patch)
+        except NotFound:
+            return
+
+    async def _clean_cluster(self, seen: Observed, attempt: Attempt) -> bool:
+        if seen.run.status.get("mode") != "ephemeral":
+            return True
+        return await self._engine.delete(attempt)
+
+    async def _settle_job(self, seen: Observed, attempt: Attempt) -> None:
+        if seen.job is None or seen.job.deleting:
+            return
+        if not any(pod.begun for pod in seen.runners):
+            await remove(self._api, JOBS, attempt.namespace, seen.job.name, uid=seen.job.uid)
+            return
+        ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else self._config.runs.ttl
+        if seen.job.ttl is None and ttl is not None:
+            patch = {"spec": {"ttlSecondsAfterFinished": ttl}}
+            try:
+                await self._api.patch(JOBS, attempt.namespace, seen.job.name, patch)
+            except NotFound:
+                return
+
+    async def _runner_ended(self, seen: Observed) -> bool:
+        alive = [pod for pod in seen.runners if not pod.ended]
+        if alive and self._since(seen.run.status.get("finishTime")) > EXIT_GRACE:
+            for pod in alive:
+                await self.end_pod(seen.run.namespace, pod)
+        return not alive
+
+    def _since(self, moment: object) -> float:
+        return (self._clock.now() - parse_timestamp(str(moment))).total_seconds()

@@ -1,0 +1,239 @@
+"""Bring every FlowRun one step further: look, decide, act; then look again.
+
+``reconcile`` works on one run at a time and never lets a failure out: what fails is tried again with a
+growing pause, and what the API server refuses is shown on the run it is about.
+"""
+
+import logging
+
+from dask_flows.agent import status
+from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.beginning import Beginner
+from dask_flows.agent.cache import Cache
+from dask_flows.agent.cleaning import Cleaner
+from dask_flows.agent.engines.base import Engine
+from dask_flows.agent.memory import Memories, Memory
+from dask_flows.agent.observed import Observed
+from dask_flows.agent.recorder import Recorder
+from dask_flows.agent.scaling import Goal
+from dask_flows.agent.state import (
+    Begin,
+    Claim,
+    Clean,
+    End,
+    Escalate,
+    Hold,
+    Probe,
+    Progress,
+    Report,
+    Step,
+    Stop,
+    Wait,
+    decide,
+)
+from dask_flows.agent.verdict import Ending
+from dask_flows.agent.views import RunView
+from dask_flows.agent.workqueue import WorkQueue
+from dask_flows.config import AgentConfig
+from dask_flows.deadline import Clock
+from dask_flows.diagnose import diagnose_refusal
+from dask_flows.errors import UsageError
+from dask_flows.flowrun import CLAIMED, FAILED, FlowRun
+from dask_flows.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
+
+log = logging.getLogger("dask_flows.agent")
+
+RACE_PAUSE = 0.2  # seconds until the copy that won a race has arrived
+
+
+class Controller:
+    """Reconcile FlowRuns, one by one."""
+
+    def __init__(
+        self,
+        *,
+        cache: Cache,
+        memories: Memories,
+        queue: WorkQueue,
+        recorder: Recorder,
+        beginner: Beginner,
+        cleaner: Cleaner,
+        engine: Engine,
+        config: AgentConfig,
+        clock: Clock,
+    ) -> None:
+        self._cache = cache
+        self._memories = memories
+        self._queue = queue
+        self._recorder = recorder
+        self._beginner = beginner
+        self._cleaner = cleaner
+        self._engine = engine
+        self._config = config
+        self._clock = clock
+
+    async def reconcile(self, name: str) -> None:
+        """Do the next step of one run; asks the queue to come back when there is a next time."""
+        try:
+            again = await self._step(name)
+        except (Conflict, NotFound):
+            # Somebody else was faster; the newest copy is on its way, or the run is gone.
+            again = max(RACE_PAUSE, self._queue.failed(name))
+        except KubeError as error:
+            again = max(error.retry_after or 0.0, self._queue.failed(name))
+            log.warning("step failed run=%s again=%.1fs error=%s", name, again, error)
+        except Exception:  # a mistake of ours on one run must not stop the others
+            again = self._queue.failed(name)
+            log.exception("step failed run=%s again=%.1fs", name, again)
+        else:
+            self._queue.succeeded(name)
+        if again is not None:
+            self._queue.add_after(name, again)
+
+    async def _step(self, name: str) -> float | None:
+        view = self._cache.runs.get(name)
+        if view is None or view.deleting:
+            return None  # what belongs to a deleted run goes with it
+        memory = self._memories.of(Attempt.of(view.run))
+        seen = await self.observe(view, memory)
+        step = decide(seen, self._clock.now())
+        try:
+            return await self._perform(step, seen, memory)
+        except Forbidden as error:
+            await self._show_refusal(seen, memory, error)
+            raise
+
+    async def observe(self, view: RunView, memory: Memory) -> Observed:
+        """Put together what is known of a run."""
+        run = view.run
+        if run.phase in CLAIMED and memory.plan is None:
+            memory.plan = await self._beginner.plan(Attempt.of(run))
+        job = self._cache.job_of(run.uid, run.attempt)
+        pods = self._cache.pods_of(run.uid, run.attempt)
+        # A Job of another owner that carries our labels is not ours.
+        job = job if job and job.owner_uid == run.uid else None
+        runners = tuple(pod for pod in pods if pod.component == "runner")
+        memory.job_seen = memory.job_seen or job is not None
+        memory.runners_seen.update(pod.uid for pod in runners)
+        if runners:
+            memory.refusal = None
+        started = str(run.status.get("startedBy") or "")
+        seen = memory.runners_seen
+        return Observed(
+            run=run,
+            invalid=view.invalid,
+            job=job,
+            runners=runners,
+            dask=tuple(pod for pod in pods if pod.component in ("scheduler", "worker")),
+            plan=memory.plan,
+            start_deadline=self._start_deadline(run, memory),
+            job_seen=memory.job_seen,
+            runner_seen=started in seen if started else bool(seen),
+            refusal=memory.refusal,
+            probed_at=memory.probed_at,
+            beat=memory.beat,
+            workers_written=memory.workers_written,
+        )
+
+    async def _perform(self, step: Step, seen: Observed, memory: Memory) -> float | None:
+        run = seen.run
+        patch = self._patch(step, run, memory)
+        if patch is not None:
+            await self._recorder.write(run, patch)
+            return None
+        match step:
+            case Claim() | Begin():
+                return await self._advance(step, run, memory)
+            case Probe():
+                memory.probed_at = self._clock.now().timestamp()
+                memory.refusal = await self._beginner.probe(run)
+                return 0.0
+            case Escalate():
+                log.info("escalate run=%s attempt=%d", run.name, run.attempt)
+                await self._cleaner.escalate(seen)
+                return RACE_PAUSE
+            case Clean():
+                return await self._clean(seen)
+            case Wait(seconds):
+                return await self._rest(seen, memory, seconds)
+        raise AssertionError(f"nobody carries out {step}")
+
+    def _patch(self, step: Step, run: FlowRun, memory: Memory) -> status.Patch | None:
+        """Return what a step writes, if writing is all it does."""
+        now = self._clock.now()
+        match step:
+            case Hold(phase, reason, message):
+                return status.held(phase, reason, message)
+            case Report(diagnosis):
+                return status.reported(diagnosis)
+            case Progress(running, workers):
+                memory.workers_written = now.timestamp()
+                return status.progressed(run, running, workers, now)
+            case Stop(reason, message):
+                return status.stopping(run, reason, message, now)
+            case End(ending):
+                return status.finished(run, ending, now)
+        return None
+
+    async def _advance(self, step: Claim | Begin, run: FlowRun, memory: Memory) -> float | None:
+        """Claim or begin an attempt; what does not fit ends the run with the reason."""
+        try:
+            if isinstance(step, Claim):
+                return await self._beginner.claim(run)
+            await self._beginner.begin(run, memory)
+        except UsageError as error:
+            ending = Ending(FAILED, error.reason, str(error))
+        except Invalid as error:
+            message = f"Kubernetes refuses an object of this run: {error}"
+            ending = Ending(FAILED, error.reason, message)
+        else:
+            return None
+        await self._recorder.write(run, status.finished(run, ending, self._clock.now()))
+        return None
+
+    async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
+        run = seen.run
+        if run.terminal:
+            self._memories.forget(run.uid)
+            return None
+        if (
+            memory.plan is None
+            or memory.plan.mode != "ephemeral"
+            or seen.stopping
+            or not seen.begun
+        ):
+            return seconds
+        goal = memory.goal or self._goal(memory, seen)
+        pause = await self._engine.scale(memory.plan, goal)
+        return min((t for t in (seconds, pause) if t is not None), default=None)
+
+    def _goal(self, memory: Memory, seen: Observed) -> Goal:
+        assert memory.plan is not None
+        low, high = memory.plan.minimum, memory.plan.maximum
+        alive = sum(not pod.ended and not pod.deleting for pod in seen.workers)
+        # After a restart nobody knows the goal: what is there is as good a guess as any.
+        memory.goal = Goal(low, high, min(max(alive, low), high))
+        return memory.goal
+
+    async def _clean(self, seen: Observed) -> float | None:
+        again = await self._cleaner.clean(seen)
+        if again is None:
+            self._memories.forget(seen.run.uid)
+        return again
+
+    async def _show_refusal(self, seen: Observed, memory: Memory, error: Forbidden) -> None:
+        run = seen.run
+        found = diagnose_refusal(error.reason, error.found, f"FlowRun {run.name}")
+        if run.terminal:
+            patch = status.blocked(run, found, self._clock.now())
+        else:
+            memory.refusal = found
+            patch = status.reported(found)
+        if any(run.status.get(key) != value for key, value in patch.items()):
+            await self._recorder.write(run, patch)
+
+    def _start_deadline(self, run: FlowRun, memory: Memory) -> int:
+        if memory.plan is not None:
+            return memory.plan.start_deadline
+        asked = run.spec.start_deadline
+        return self._config.runs.start_deadline if asked is None else asked

@@ -1,0 +1,1 @@
+"""What makes the cluster of an ephemeral attempt; one module per way of doing it."""

@@ -1,0 +1,96 @@
+"""The default engine: a Service, a scheduler pod and worker pods, made straight from the templates.
+
+The scheduler's death ends the attempt, so its pod is never replaced. A worker that is deleted, evicted
+or failed is replaced under the next number, with growing pauses so that a bad node or image does not
+turn into a storm of pods. Numbers are never used twice: the next one is an annotation of the scheduler's
+pod, written before the pods that use it.
+"""
+
+from collections.abc import Sequence
+
+from dask_flows import manifests, names
+from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.cache import Cache
+from dask_flows.agent.ownership import create_or_adopt, together
+from dask_flows.agent.scaling import Goal, Pacing, rescale
+from dask_flows.agent.views import NEXT_WORKER, PodView
+from dask_flows.deadline import Clock
+from dask_flows.kube.api import Api, Object, remove
+from dask_flows.kube.resources import PODS, SERVICES
+from dask_flows.plan import Plan
+
+END_GRACE = 2  # seconds for pods whose attempt is over: nobody needs their data any more
+
+
+class PodsEngine:
+    """Make clusters of bare pods."""
+
+    def __init__(self, api: Api, cache: Cache, clock: Clock) -> None:
+        self._api = api
+        self._cache = cache
+        self._clock = clock
+        self._pacing: dict[str, Pacing] = {}
+
+    async def prepare(self, plan: Plan) -> Plan:
+        """Make the scheduler's Service, whose IP the workers and the runner connect to."""
+        body = manifests.scheduler_service(plan)
+        service = await create_or_adopt(self._api, SERVICES, plan, body)
+        return plan.at(service["spec"]["clusterIP"])
+
+    async def create(self, plan: Plan) -> None:
+        """Make the scheduler and the minimum of workers, all at once."""
+        scheduler = manifests.scheduler_pod(plan)
+        scheduler["metadata"]["annotations"][NEXT_WORKER] = str(plan.minimum)
+        workers = [manifests.worker_pod(plan, number) for number in range(plan.minimum)]
+        await together(*(self._make(plan, pod) for pod in (scheduler, *workers)))
+
+    def observe(self, attempt: Attempt) -> Sequence[PodView]:
+        """Return the scheduler's and the workers' pods, oldest first."""
+        pods = self._cache.pods_of(attempt.uid, attempt.number)
+        return [pod for pod in pods if pod.component in ("scheduler", "worker")]
+
+    async def scale(self, plan: Plan, goal: Goal) -> float | None:
+        """Add, replace or remove workers."""
+        pods = self.observe(Attempt(plan.namespace, plan.run, plan.uid, plan.attempt))
+        scheduler = next((pod for pod in pods if pod.component == "scheduler"), None)
+        if scheduler is None or scheduler.ended or scheduler.deleting:
+            return None
+        workers = [pod for pod in pods if pod.component == "worker"]
+        number = self._next_number(plan, scheduler, workers)
+        change = rescale(workers, goal.size, goal.idle, number)
+        for name in change.remove:
+            await remove(self._api, PODS, plan.namespace, name)
+        if not change.add:
+            return None
+        pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
+        if (pause := pacing.pause(goal.size, self._clock.monotonic())) > 0:
+            return pause
+        await self._reserve(plan, scheduler, change.add[-1] + 1)
+        added = (manifests.worker_pod(plan, one) for one in change.add)
+        await together(*(self._make(plan, pod) for pod in added))
+        return None
+
+    async def delete(self, attempt: Attempt) -> bool:
+        """Delete pods and Service; True once the pods are gone."""
+        for pod in self.observe(attempt):
+            if not pod.deleting:
+                await remove(
+                    self._api, PODS, attempt.namespace, pod.name, uid=pod.uid, grace=END_GRACE
+                )
+        if self.observe(attempt):
+            return False
+        await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
+        self._pacing.pop(attempt.base, None)
+        return True
+
+    async def _make(self, plan: Plan, body: Object) -> None:
+        self._cache.pods.assume(await create_or_adopt(self._api, PODS, plan, body))
+
+    def _next_number(self, plan: Plan, scheduler: PodView, workers: Sequence[PodView]) -> int:
+        used = (names.worker_number(plan.base, worker.name) for worker in workers)
+        return max([scheduler.next_worker, *(n + 1 for n in used if n is not None)])
+
+    async def _reserve(self, plan: Plan, scheduler: PodView, number: int) -> None:
+        patch = {"metadata": {"annotations": {NEXT_WORKER: str(number)}}}
+        pod = await self._api.patch(PODS, plan.namespace, scheduler.name, patch)
+        self._cache.pods.assume(pod)

@@ -1,0 +1,101 @@
+"""One run as the agent sees it at one moment: what the API said, and what the agent remembers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dask_flows.agent.views import JobView, PodView
+from dask_flows.diagnose import Diagnosis
+from dask_flows.flowrun import STARTING, FlowRun
+from dask_flows.plan import Plan
+
+STOPPING, CLEANED_UP, FINISHED = "Stopping", "CleanedUp", "Finished"
+BLOCKED, SETTINGS_IGNORED = "Blocked", "SettingsIgnored"
+
+Condition = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The last beat of a runner that changed something."""
+
+    phase: str
+    workers: int | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything a decision about a run may depend on."""
+
+    run: FlowRun
+    invalid: str = ""
+    job: JobView | None = None
+    runners: tuple[PodView, ...] = ()
+    dask: tuple[PodView, ...] = ()
+    plan: Plan | None = None
+    start_deadline: int = 600
+    # From here on the agent's memory, which a restart may lose.
+    job_seen: bool = False
+    runner_seen: bool = False
+    refusal: Diagnosis | None = None
+    probed_at: float | None = None
+    beat: Beat | None = None
+    workers_written: float | None = None
+
+    @property
+    def started_by(self) -> str:
+        """UID of the pod that has leave to run this attempt; empty before that."""
+        return str(self.run.status.get("startedBy") or "")
+
+    @property
+    def stopping(self) -> Condition | None:
+        """The recorded intent to end this attempt."""
+        return condition(self.run, STOPPING)
+
+    @property
+    def cleaned_up(self) -> bool:
+        """Whether nothing is left to do."""
+        return condition(self.run, CLEANED_UP) is not None
+
+    @property
+    def deadline(self) -> int | None:
+        """Seconds the flow may take; the spec may change, else the pinned value holds."""
+        if self.run.spec.deadline is not None:
+            return self.run.spec.deadline
+        return self.plan.deadline if self.plan else None
+
+    @property
+    def starting(self) -> bool:
+        """Whether the flow has not begun to run."""
+        return self.run.phase == STARTING
+
+    @property
+    def begun(self) -> bool:
+        """Whether the attempt's Job has existed, as far as anybody knows."""
+        return self.job is not None or self.job_seen or bool(self.started_by)
+
+    @property
+    def runner(self) -> PodView | None:
+        """The pod that has leave to run, else the newest one."""
+        if self.started_by:
+            return next((p for p in self.runners if p.uid == self.started_by), None)
+        return max(self.runners, key=lambda p: p.created, default=None)
+
+    @property
+    def scheduler(self) -> PodView | None:
+        """The attempt's own scheduler."""
+        return next((p for p in self.dask if p.component == "scheduler"), None)
+
+    @property
+    def workers(self) -> list[PodView]:
+        """The attempt's own workers, oldest first."""
+        return [p for p in self.dask if p.component == "worker"]
+
+
+def condition(run: FlowRun, kind: str) -> Condition | None:
+    """Return a condition of the run if it is True."""
+    for found in run.status.get("conditions") or []:
+        if found.get("type") == kind and found.get("status") == "True":
+            return found if isinstance(found, Mapping) else None
+    return None

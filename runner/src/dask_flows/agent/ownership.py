@@ -1,0 +1,45 @@
+"""Create objects so that a crash in the middle can be repeated, and nobody else's are ever taken."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from dask_flows.agent.views import attempt_of, controller_of
+from dask_flows.errors import UsageError
+from dask_flows.kube.api import Api, Object
+from dask_flows.kube.errors import AlreadyExists, Conflict
+from dask_flows.kube.resources import Resource
+from dask_flows.plan import Plan
+
+
+class NameCollision(UsageError):
+    """An object of this name belongs to somebody else."""
+
+
+async def create_or_adopt(api: Api, resource: Resource, plan: Plan, body: Object) -> Object:
+    """Create an object of an attempt, or return the one an earlier try has made.
+
+    Raises NameCollision if the name is taken by an object of another owner or attempt, and Conflict if
+    the one that is there is being deleted.
+    """
+    name = body["metadata"]["name"]
+    try:
+        return await api.create(resource, plan.namespace, body)
+    except AlreadyExists:
+        found = await api.get(resource, plan.namespace, name)
+    if (controller_of(found), attempt_of(found)) != (plan.uid, plan.attempt):
+        raise NameCollision(
+            f"{resource.kind} {name} exists and belongs to somebody else",
+            where=f"namespace {plan.namespace}",
+            do="delete it, or create the FlowRun under another name",
+        )
+    if "deletionTimestamp" in found["metadata"]:
+        raise Conflict(f"{resource.kind} {name} is being deleted", where=plan.namespace)
+    return found
+
+
+async def together(*calls: Coroutine[Any, Any, None]) -> None:
+    """Do all at once, let all finish, then raise the first failure as it is."""
+    for result in await asyncio.gather(*calls, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,56 @@
+"""The pause Lease: while an upgrade drains the shared cluster, no run is claimed for it.
+
+The chart's hook takes the Lease and renews it; a hook that dies lets it run out. The Lease names the
+configuration that the upgrade leads to: the agent that has this configuration is the upgraded one, for
+which the pause is over, and it removes the Lease.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dask_flows.config import AgentConfig
+from dask_flows.deadline import Clock, parse_timestamp
+from dask_flows.kube.api import Api, remove
+from dask_flows.kube.errors import NotFound
+from dask_flows.kube.resources import LEASES
+from dask_flows.names import ANNOTATION_TARGET
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Ask whether claims for the shared cluster are paused."""
+
+    api: Api
+    config: AgentConfig
+    clock: Clock
+
+    async def seconds(self) -> float:
+        """Return for how long claims are paused from now on; 0 if they are not.
+
+        Asked anew before each claim: the hook waits a moment after taking the Lease, so that whoever
+        asked before it has written the claim by then.
+        """
+        release = self.config.release
+        try:
+            lease = await self.api.get(LEASES, release.namespace, self.config.pause_lease)
+        except NotFound:
+            return 0.0
+        annotations = lease["metadata"].get("annotations") or {}
+        if annotations.get(ANNOTATION_TARGET) == self.config.config_hash:
+            uid = lease["metadata"]["uid"]
+            await remove(self.api, LEASES, release.namespace, self.config.pause_lease, uid=uid)
+            return 0.0
+        return seconds_left(lease, self.clock.now())
+
+
+def seconds_left(lease: Mapping[str, Any], now: datetime) -> float:
+    """Return how long a Lease holds unless it is renewed; 0 for one that cannot be read."""
+    spec = lease.get("spec") or {}
+    try:
+        renewed = parse_timestamp(spec["renewTime"])
+        left = float(spec["leaseDurationSeconds"]) - (now - renewed).total_seconds()
+    except (KeyError, TypeError, ValueError):
+        return 0.0
+    return max(0.0, left)

@@ -1,0 +1,104 @@
+"""Write the status of FlowRuns: guarded, checked against the table of phases, logged, told as Events.
+
+Every write carries the resourceVersion it was decided on, so a decision on a stale copy is refused by
+the API server (``Conflict``) instead of undoing somebody's work.
+"""
+
+import logging
+from collections.abc import Callable
+
+from dask_flows.agent.cache import Cache
+from dask_flows.agent.events import Events
+from dask_flows.agent.state import TRANSITIONS
+from dask_flows.agent.status import Patch
+from dask_flows.agent.views import RunView
+from dask_flows.flowrun import TERMINAL, FlowRun
+from dask_flows.kube.api import Api, Object
+from dask_flows.kube.errors import Conflict, NotFound
+from dask_flows.kube.resources import FLOWRUNS
+
+log = logging.getLogger("dask_flows.agent")
+
+RETRIES = 8  # of a write that races with other writers of the same run
+
+
+class ForbiddenTransition(RuntimeError):
+    """A phase was to follow one that it must not follow: a mistake in this program."""
+
+
+class Recorder:
+    """Write status, and nothing else of a FlowRun."""
+
+    def __init__(self, api: Api, cache: Cache, events: Events) -> None:
+        self._api = api
+        self._cache = cache
+        self._events = events
+
+    async def write(self, run: FlowRun, patch: Patch) -> Object:
+        """Merge a patch into the status as it was seen; returns the whole object.
+
+        Raises Conflict if the FlowRun has changed since, NotFound if it is gone.
+        """
+        phase = patch.get("phase", run.phase)
+        _check(run, phase, patch)
+        view = self._cache.runs.get(run.name)
+        generation = {"observedGeneration": view.generation} if view and view.generation else {}
+        body = {
+            "metadata": {"resourceVersion": run.resource_version},
+            "status": {**patch, **generation},
+        }
+        obj = await self._api.patch(FLOWRUNS, run.namespace, run.name, body, subresource="status")
+        self._cache.runs.assume(obj)
+        if phase != run.phase or patch.get("reason") not in (None, run.status.get("reason")):
+            self._tell(run, phase, patch)
+        return obj
+
+    async def update(self, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> FlowRun:
+        """Write what ``change`` makes of the newest copy; None from it means: leave it.
+
+        Raises Conflict only after several lost races, NotFound if the FlowRun is gone or replaced.
+        """
+        for left in reversed(range(RETRIES)):
+            patch = change(run)
+            if patch is None:
+                return run
+            try:
+                return RunView.of(await self.write(run, patch)).run
+            except Conflict:
+                if not left:
+                    raise
+                run = await self.read(run)
+        raise AssertionError("the loop returns or raises")
+
+    async def read(self, run: FlowRun) -> FlowRun:
+        """Return the run as the API server has it now; raises NotFound for a namesake."""
+        obj = await self.read_whole(run)
+        return RunView.of(obj).run
+
+    async def read_whole(self, run: FlowRun) -> Object:
+        """Return the whole object, parameters and files included."""
+        obj = await self._api.get(FLOWRUNS, run.namespace, run.name)
+        if obj["metadata"]["uid"] != run.uid:
+            raise NotFound(f"FlowRun {run.name} has been replaced by a new one")
+        self._cache.runs.assume(obj)
+        return obj
+
+    def _tell(self, run: FlowRun, phase: str, patch: Patch) -> None:
+        reason, message = patch.get("reason") or "", patch.get("message") or ""
+        log.info(
+            "transition run=%s attempt=%d from=%s to=%s reason=%s message=%r",
+            run.name,
+            patch.get("attempt", run.attempt),
+            run.phase,
+            phase,
+            reason or "-",
+            message,
+        )
+        self._events.tell(run, reason or phase, message or phase, warning=phase == "Failed")
+
+
+def _check(run: FlowRun, phase: str, patch: Patch) -> None:
+    if phase != run.phase and phase not in TRANSITIONS[run.phase]:
+        raise ForbiddenTransition(f"run {run.name}: {run.phase} must not become {phase}")
+    if run.phase in TERMINAL and set(patch) - {"conditions"}:
+        raise ForbiddenTransition(f"run {run.name} is over: only its conditions may change")

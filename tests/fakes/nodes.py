@@ -1,0 +1,130 @@
+"""What the Job controller, the scheduler and the kubelet do, as far as tests lean on it.
+
+``Nodes.run`` follows the fake API server and acts by itself: Jobs get a pod, pods start after
+``start_after`` seconds, deleted pods end after ``end_after``, pods with an ``activeDeadlineSeconds`` are
+failed, finished pods finish their Job. A pod whose name is in ``broken`` stays as that status says.
+"""
+
+import asyncio
+from typing import Any
+
+from dask_flows.deadline import parse_timestamp
+from dask_flows.kube.resources import JOBS, PODS
+
+from fakes.api import FakeApi
+
+Object = dict[str, Any]
+TICK = 0.1
+
+
+class Nodes:
+    """A cluster that does what the fake API server says."""
+
+    def __init__(self, api: FakeApi, *, start_after: float = 0.8, end_after: float = 0.5) -> None:
+        self.api = api
+        self.start_after = start_after
+        self.end_after = end_after
+        self.broken: dict[str, Object] = {}  # part of a pod's name -> its status
+        self.no_pods = False  # as if a quota kept the Job controller from making any
+        self.deaf: set[str] = set()  # pods whose program does not mind SIGTERM
+
+    async def run(self) -> None:
+        """Act for ever."""
+        while True:
+            self.tick()
+            await asyncio.sleep(TICK)
+
+    def tick(self) -> None:
+        """Act once."""
+        for name in self.api.names(JOBS):
+            self._see_job(self.api.read(JOBS, name))
+        for name in self.api.names(PODS):
+            self._see_pod(self.api.read(PODS, name))
+
+    def end(self, pod: str, code: int, *, message: str = "", reason: str = "") -> None:
+        """Let a pod's program end."""
+        self._finish(self.api.read(PODS, pod), code, message=message, reason=reason)
+
+    def pods_of(self, job: str) -> list[str]:
+        """Return the names of a Job's pods."""
+        uid = self.api.read(JOBS, job)["metadata"]["uid"]
+        return [n for n in self.api.names(PODS) if _owner(self.api.read(PODS, n)) == uid]
+
+    def _see_job(self, job: Object) -> None:
+        name = job["metadata"]["name"]
+        pods = [self.api.read(PODS, pod) for pod in self.pods_of(name)]
+        if not pods and not self.no_pods and not job.get("status", {}).get("started"):
+            self._make_pod(job)
+            self.api.change(JOBS, name, {"status": {"started": True}})
+        phases = [pod.get("status", {}).get("phase") for pod in pods]
+        gone = not pods and job.get("status", {}).get("started")
+        ended = all(phase in ("Succeeded", "Failed") for phase in phases)
+        if job.get("status", {}).get("conditions") or not (gone or (pods and ended)):
+            return
+        kind = "Complete" if phases == ["Succeeded"] else "Failed"
+        self.api.change(
+            JOBS, name, {"status": {"conditions": [{"type": kind, "status": "True"}]}}
+        )
+
+    def _make_pod(self, job: Object) -> None:
+        template = job["spec"]["template"]
+        name = f"{job['metadata']['name']}-{self.api.store.uid()[-5:]}"
+        meta = {**template["metadata"], "name": name}
+        meta["ownerReferences"] = [
+            {"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"],
+             "controller": True}
+        ]  # fmt: skip
+        self.api.add(PODS, {"metadata": meta, "spec": template["spec"], "status": {}})
+
+    def _see_pod(self, pod: Object) -> None:
+        meta, status = pod["metadata"], pod.get("status") or {}
+        phase = status.get("phase", "Pending")
+        if phase in ("Succeeded", "Failed"):
+            if "deletionTimestamp" in meta:
+                self.api.remove(PODS, "ns", meta["name"], grace=0)
+            return
+        if "deletionTimestamp" in meta:
+            if self._age(meta["deletionTimestamp"]) >= self.end_after:
+                self.api.remove(PODS, "ns", meta["name"], grace=0)
+        elif pod["spec"].get("activeDeadlineSeconds") and meta["name"] not in self.deaf:
+            self._finish(pod, 143, pod_reason="DeadlineExceeded")
+        elif phase == "Pending":
+            self._start(pod)
+
+    def _start(self, pod: Object) -> None:
+        name = pod["metadata"]["name"]
+        broken = next((s for part, s in self.broken.items() if part in name), None)
+        if broken is not None:
+            if pod.get("status") != {"phase": "Pending", **broken}:
+                self.api.change(PODS, name, {"status": {"phase": "Pending", **broken}})
+        elif self._age(pod["metadata"]["creationTimestamp"]) >= self.start_after:
+            containers = [
+                {"name": c["name"], "image": c["image"], "state": {"running": {}}}
+                for c in pod["spec"]["containers"]
+            ]
+            status = {"phase": "Running", "containerStatuses": containers}
+            self.api.change(PODS, name, {"status": status})
+
+    def _finish(
+        self, pod: Object, code: int, *, message: str = "", reason: str = "", pod_reason: str = ""
+    ) -> None:
+        ended = {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error")}
+        if message:
+            ended["message"] = message
+        containers = [
+            {"name": c["name"], "image": c["image"], "state": {"terminated": ended}}
+            for c in pod["spec"]["containers"]
+        ]
+        status = {
+            "phase": "Succeeded" if code == 0 else "Failed",
+            "containerStatuses": containers,
+            **({"reason": pod_reason} if pod_reason else {}),
+        }
+        self.api.change(PODS, pod["metadata"]["name"], {"status": status})
+
+    def _age(self, moment: str) -> float:
+        return (self.api.clock.now() - parse_timestamp(moment)).total_seconds()
+
+
+def _owner(pod: Object) -> str:
+    return next((o["uid"] for o in pod["metadata"].get("ownerReferences") or []), "")

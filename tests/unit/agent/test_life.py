@@ -1,0 +1,141 @@
+"""The life of a run with nothing going wrong, seen from outside, in each mode."""
+
+import asyncio
+import json
+
+import pytest
+from fakes.stage import playing
+
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SERVICES
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])
+async def test_a_run_succeeds_and_leaves_its_job_only(mode: str) -> None:
+    """Succeeded with its result as soon as the runner says so; then only Job and pod are left."""
+    async with playing(mode) as stage:
+        stage.submit()
+        runner = await stage.started()
+        answer = await runner.finish(stage.channel, result=9900, workers=2)
+
+        assert (answer.status, stage.phase()) == (200, "Succeeded")
+        await stage.cleaned()
+        status = stage.status()
+        assert stage.left() == [f"jobs/{status['jobName']}", f"pods/{runner.pod}"]
+        assert (status["result"], status["exitCode"], status["workers"]) == (9900, 0, 2)
+        assert stage.api.read(JOBS, status["jobName"])["spec"]["ttlSecondsAfterFinished"] == 86400
+
+
+async def test_status_tells_the_story() -> None:
+    """Mode, attempt, names, addresses and times are there, in the order they came about."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        await asyncio.sleep(3)
+        await runner.finish(stage.channel)
+        status = stage.status()
+
+        assert (status["mode"], status["attempt"]) == ("ephemeral", 1)
+        assert status["clusterName"] == status["jobName"]
+        assert status["schedulerAddress"].startswith("tcp://10.96.0.")
+        assert status["startedBy"] == runner.object["metadata"]["uid"]
+        times = [status[key] for key in ("startTime", "runningTime", "finishTime")]
+        assert times == sorted(times)
+        assert [a["reason"] for a in status["attempts"]] == ["Succeeded"]
+        assert status["observedGeneration"] == 1
+        assert stage.condition("Finished")
+
+
+async def test_an_ephemeral_cluster_is_the_plan_s() -> None:
+    """One scheduler, the minimum of workers, a Service; workers connect by IP."""
+    async with playing() as stage:
+        stage.submit(workers={"minimum": 3, "maximum": 5})
+        await stage.runner()
+        base = stage.status()["jobName"]
+        pods = [p for p in stage.api.names(PODS) if "scheduler" in p or "worker" in p]
+
+        assert pods == [f"{base}-scheduler", *(f"{base}-worker-{n}" for n in range(3))]
+        assert stage.api.names(SERVICES) == [f"{base}-scheduler"]
+        attempt = json.loads(stage.api.read(CONFIG_MAPS, base)["data"]["attempt.json"])
+        assert attempt["address"] == "tcp://10.96.0.10:8786"
+
+
+async def test_ten_runs_at_once_do_not_mind_each_other() -> None:
+    """Every one ends, every one has exactly one Job."""
+    async with playing() as stage:
+        names = [f"run-{n}" for n in range(10)]
+        for name in names:
+            stage.submit(name)
+        for runner in await asyncio.gather(*(stage.started(name) for name in names)):
+            await runner.finish(stage.channel)
+        await asyncio.gather(*(stage.cleaned(name) for name in names))
+
+        assert {stage.phase(name) for name in names} == {"Succeeded"}
+        assert len(stage.jobs()) == len(set(stage.jobs())) == 10
+        assert len(stage.agent.memories) == 0
+
+
+async def test_workers_follow_beats_but_not_every_beat() -> None:
+    """The count in status is written on change, and not more often than every five seconds."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        before = len(stage.api.writes)
+        for count in range(2, 12):
+            await runner.beat(stage.channel, workers=count)
+            await asyncio.sleep(1)
+        writes = len(stage.api.writes) - before
+        await asyncio.sleep(6)
+
+        assert writes <= 3
+        assert stage.status()["workers"] == 11
+
+
+async def test_settings_without_effect_are_named() -> None:
+    """One FlowRun fits every mode; what it asks in vain is said in a condition."""
+    async with playing("static") as stage:
+        stage.submit(workers={"replicas": 4}, retries={"limit": 2}, profile="big")
+        await stage.runner()
+        message = stage.condition("SettingsIgnored")["message"]  # type: ignore[index]
+
+        assert all(word in message for word in ("spec.workers", "spec.retries", "spec.profile"))
+
+
+async def test_a_suspended_run_waits_until_it_is_resumed() -> None:
+    """Nothing is made for it before."""
+    async with playing() as stage:
+        stage.submit(suspend=True)
+        await stage.until(lambda: stage.phase() == "Suspended")
+        await asyncio.sleep(60)
+
+        assert stage.left() == []
+        stage.edit(suspend=False)
+        await (await stage.started()).finish(stage.channel)
+        assert stage.phase() == "Succeeded"
+
+
+async def test_a_pinned_mode_survives_a_switch_of_the_release() -> None:
+    """A run in flight stays in its mode, with the same Job, whatever the new configuration says."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        await stage.restart(mode="ephemeral")
+        await stage.until(lambda: stage.agent.cache.ready)
+        await runner.beat(stage.channel)
+        await runner.finish(stage.channel)
+        await stage.cleaned()
+
+        assert (stage.phase(), stage.status()["mode"]) == ("Succeeded", "static")
+        assert len(stage.jobs()) == 1
+
+
+async def test_deleting_a_run_takes_everything_with_it() -> None:
+    """Its objects are owned by it, and the agent forgets it."""
+    async with playing() as stage:
+        stage.submit()
+        await stage.started()
+        stage.api.remove(FLOWRUNS, "ns", "diamond")
+        await stage.until(lambda: not stage.left())
+
+        assert len(stage.agent.memories) == 0

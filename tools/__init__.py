@@ -1,0 +1,1 @@
+"""Programs that write and check generated files; each runs as a script."""
