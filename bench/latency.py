@@ -21,9 +21,10 @@ from stats import ratio, spread, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cluster"))
 
-from conftest import make_namespace, remove_namespace  # noqa: E402 - the tests' own tools
-from kube import Kube, eventually, proxy  # noqa: E402
-from release import Release  # noqa: E402
+from conftest import make_namespace, remove_namespace
+
+from kube import Kube, eventually, proxy
+from release import Release
 
 CODE = "import time\ndef main():\n    return time.time()\n"
 WITH_TASK = """
@@ -49,19 +50,28 @@ begin = time.time()
 client.submit(abs, 1).result()
 open("/dev/termination-log", "w").write(str(begin))
 """
+NOTES = (
+    "Seconds from the creation, min / **median** / max; one worker, images on the node.",
+    "Ratio: median of *done* over that of the same pods made by a script in the same run.",
+    "The machine runs the whole control plane besides.",
+)
 TIMEOUT = 120.0
 Times = dict[str, float]
 
 
 def watch(kube: Kube, kind: str, name: str) -> Iterator[dict[str, Any]]:
     """Yield an object's states as they happen."""
-    url = f"{kube.url}{kube.path(kind)}?watch=1&fieldSelector=metadata.name={name}&timeoutSeconds=120"
+    url = (
+        f"{kube.url}{kube.path(kind)}?watch=1&fieldSelector=metadata.name={name}&timeoutSeconds=120"
+    )
     with urllib.request.urlopen(url, timeout=TIMEOUT) as stream:
         for line in stream:
             yield json.loads(line)["object"]
 
 
-def wait_for(kube: Kube, kind: str, name: str, when: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+def wait_for(
+    kube: Kube, kind: str, name: str, when: Callable[[dict[str, Any]], Any]
+) -> dict[str, Any]:
     """Return the first state for which ``when`` holds."""
     for state in watch(kube, kind, name):
         if when(state):
@@ -83,11 +93,17 @@ def flow_run(kube: Kube, code: str) -> Times:
         raise SystemExit(json.dumps(run["status"], indent=1))
     label = f"dask-flows.dev/run={name}"
     eventually(
-        lambda: not any(kube.list(kind, label) for kind in ("services", "configmaps", "secrets"))
-        and all(p["status"]["phase"] == "Succeeded" for p in kube.list("pods", label)),
+        lambda: (
+            not any(kube.list(kind, label) for kind in ("services", "configmaps", "secrets"))
+            and all(p["status"]["phase"] == "Succeeded" for p in kube.list("pods", label))
+        ),
         TIMEOUT,
     )
-    return {"code": run["status"]["result"] - begin, "done": succeeded - begin, "gone": time.time() - begin}
+    return {
+        "code": run["status"]["result"] - begin,
+        "done": succeeded - begin,
+        "gone": time.time() - begin,
+    }
 
 
 def bare_job(kube: Kube, template: dict[str, Any]) -> Times:
@@ -96,7 +112,9 @@ def bare_job(kube: Kube, template: dict[str, Any]) -> Times:
     pod = _client_pod(template, "pass")
     spec = {"backoffLimit": 0, "template": {"spec": pod}}
     begin = time.time()
-    kube.create("jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec})
+    kube.create(
+        "jobs", {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+    )
     wait_for(kube, "jobs", name, lambda o: (o.get("status") or {}).get("completionTime"))
     done = time.time() - begin
     kube.delete("jobs", name)
@@ -119,13 +137,19 @@ def direct(kube: Kube, templates: dict[str, Any], address: str | None) -> Times:
     meta = {"name": f"{name}-client"}
     kube.create("pods", {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
     made.append(("pods", f"{name}-client"))
-    pod = wait_for(kube, "pods", f"{name}-client", lambda o: o["status"]["phase"] in ("Succeeded", "Failed"))
+    pod = wait_for(
+        kube, "pods", f"{name}-client", lambda o: o["status"]["phase"] in ("Succeeded", "Failed")
+    )
     done = time.time()
     ended = pod["status"]["containerStatuses"][0]["state"]["terminated"]
     for kind, key in made:
         kube.delete(kind, key)
     eventually(lambda: not any(kube.get(kind, key) for kind, key in made), TIMEOUT)
-    return {"code": float(ended["message"]) - begin, "done": done - begin, "gone": time.time() - begin}
+    return {
+        "code": float(ended["message"]) - begin,
+        "done": done - begin,
+        "gone": time.time() - begin,
+    }
 
 
 def _client_pod(template: dict[str, Any], code: str, *args: str) -> dict[str, Any]:
@@ -135,13 +159,20 @@ def _client_pod(template: dict[str, Any], code: str, *args: str) -> dict[str, An
     return spec
 
 
-def _dask_pod(template: dict[str, Any], name: str, cluster: str, role: str, address: str) -> dict[str, Any]:
+def _dask_pod(
+    template: dict[str, Any], name: str, cluster: str, role: str, address: str
+) -> dict[str, Any]:
     spec = deepcopy(template["spec"])
     env = spec["containers"][0]["env"]
     if role == "worker":
         env.insert(0, {"name": "DASK_SCHEDULER_ADDRESS", "value": address})
     labels = {"floor": cluster, "role": role}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+    }
 
 
 def _service(name: str) -> dict[str, Any]:
@@ -158,7 +189,9 @@ def measure(api: Kube, mode: str, repeat: int) -> dict[str, list[Times]]:
     kube = make_namespace(api, "bench")
     try:
         release = Release(kube)
-        release.install(mode, ephemeral={"minimum": 1, "maximum": 1}, static={"workers": {"replicas": 1}})
+        release.install(
+            mode, ephemeral={"minimum": 1, "maximum": 1}, static={"workers": {"replicas": 1}}
+        )
         config = kube.get("configmaps", f"{release.fullname}-config")
         assert config is not None
         settings = yaml.safe_load(config["data"]["config.yaml"])
@@ -196,16 +229,17 @@ def main() -> None:
     write(
         "latency",
         "From creation to the end",
-        ["Seconds from the creation, min / **median** / max; one worker, images on the node. "
-         "Ratio: median of *done* over that of the same pods made by a script in the same run.",
-         "The machine runs the whole control plane besides."],
+        NOTES,
         ["mode", "what", "user code starts", "done", "all gone", "ratio"],
         rows,
     )  # fmt: skip
 
 
 def _row(mode: str, name: str, times: list[Times], floor: list[Times]) -> list[str]:
-    cells = [spread([t[key] for t in times]) if key in times[0] else "" for key in ("code", "done", "gone")]
+    cells = [
+        spread([t[key] for t in times]) if key in times[0] else ""
+        for key in ("code", "done", "gone")
+    ]
     return [mode, name, *cells, ratio([t["done"] for t in times], [t["done"] for t in floor])]
 
 

@@ -27,14 +27,26 @@ def machine() -> str:
          if line.startswith("model name")),
         platform.processor(),
     )  # fmt: skip
-    cores = len([1 for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("processor")])
+    cores = len(
+        [
+            1
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("processor")
+        ]
+    )
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
     return f"{datetime.now(UTC):%Y-%m-%d}, {cores} cores ({cpu}), Python {platform.python_version()}, commit {commit}"
 
 
-def write(name: str, title: str, notes: Sequence[str], header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def write(
+    name: str,
+    title: str,
+    notes: Sequence[str],
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> None:
     """Write one result table as Markdown, and show it."""
     lines = [f"# {title}", "", machine(), "", *notes, ""]
     lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]

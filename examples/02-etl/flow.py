@@ -51,7 +51,8 @@ def etl(rows: int = 4_000_000, parts: int = 8) -> dict[str, Any]:
         sales.groupby("city").revenue.sum(), sales.units.sum(), sales.host.unique()
     )
     expected = sum(
-        (by_city(make_part(number, each)) for number in range(parts)), start=pd.Series(0.0, index=CITIES)
+        (by_city(make_part(number, each)) for number in range(parts)),
+        start=pd.Series(0.0, index=CITIES),
     )
     assert np.allclose(revenue.sort_index(), expected.sort_index())
     return {

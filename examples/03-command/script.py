@@ -12,7 +12,9 @@ def square(x: int) -> int:
 def main() -> None:
     with Client() as client:  # DASK_SCHEDULER_ADDRESS says which cluster
         total = client.submit(sum, client.map(square, range(100))).result()
-        hosts = set(client.gather(client.map(lambda _: socket.gethostname(), range(10), pure=False)))
+        hosts = set(
+            client.gather(client.map(lambda _: socket.gethostname(), range(10), pure=False))
+        )
     print(f"sum of squares: {total}")
     print(f"computed on: {', '.join(sorted(hosts))}")
 

@@ -20,6 +20,13 @@ def pod_templates(rendered: Rendered) -> dict[str, dict[str, Any]]:
     return found
 
 
+def container_of(rendered: Rendered, where: str) -> dict[str, Any]:
+    """Return the container of one pod template, for instance of ``config.yaml/worker``."""
+    (container,) = pod_templates(rendered)[where]["spec"]["containers"]
+    found: dict[str, Any] = container
+    return found
+
+
 def containers(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield every container of a pod."""
     yield from template["spec"].get("initContainers", [])

@@ -19,6 +19,11 @@ from typing import Any, Protocol
 
 import yaml
 
+try:
+    import helm_python
+except ImportError:  # a platform without a wheel
+    helm_python = None
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "dask-flows"
 NOTES = "templates/NOTES.txt"
@@ -89,8 +94,6 @@ class InProcess:
         self, chart: Path, values: Mapping[str, Any], release: str, namespace: str, *, upgrade: bool
     ) -> dict[str, str]:
         """Render with the library."""
-        import helm_python
-
         with helm_python.Chart.load(chart) as loaded:
             try:
                 loaded.validate_schema(dict(values))
@@ -159,13 +162,11 @@ def default_engine() -> Engine:
     """Return the Helm to use."""
     if named := os.environ.get("HELM"):
         return Program(named)
-    try:
-        import helm_python  # noqa: F401
-    except ImportError:
-        found = programs()
-        assert found, "no Helm found (HELM, PATH): pip install helm-python-sdk, or install helm"
-        return next(iter(found.values()))
-    return InProcess()
+    if helm_python is not None:
+        return InProcess()
+    found = programs()
+    assert found, "no Helm found (HELM, PATH): pip install helm-python-sdk, or install helm"
+    return next(iter(found.values()))
 
 
 @cache

@@ -6,6 +6,7 @@ import kubernetes_validate
 import pytest
 from kubernetes_validate.utils import latest_version
 
+from chart.pods import container_of
 from chart.render import ci_values, render, values
 from dask_flows import manifests
 from dask_flows.cli import build_parser
@@ -36,11 +37,19 @@ def objects_of(config: AgentConfig, mode: str) -> list[dict[str, Any]]:
     """Return what the agent makes of one FlowRun."""
     run = FlowRun.parse(RUN)
     plan = make_plan(config, run, mode, 1)
-    shared = [manifests.config_map(plan, run), manifests.secret(plan, "t"), manifests.job(plan, run, "s")]
+    shared = [
+        manifests.config_map(plan, run),
+        manifests.secret(plan, "t"),
+        manifests.job(plan, run, "s"),
+    ]
     if mode != "ephemeral":
         return shared
     plan = plan.at("10.96.0.9")
-    cluster = [manifests.scheduler_service(plan), manifests.scheduler_pod(plan), manifests.worker_pod(plan, 0)]
+    cluster = [
+        manifests.scheduler_service(plan),
+        manifests.scheduler_pod(plan),
+        manifests.worker_pod(plan, 0),
+    ]
     return shared + cluster
 
 
@@ -97,26 +106,36 @@ def test_pods_of_a_run_are_never_taken_for_the_shared_cluster() -> None:
 
 def test_numbers_stay_numbers() -> None:
     """Templates hold them as floating point; a large one must not arrive as text or 1e+06."""
-    runs = {"startDeadlineSeconds": 1000000, "deadlineSeconds": 31536000, "ttlSecondsAfterFinished": None}
+    runs = {
+        "startDeadlineSeconds": 1000000,
+        "deadlineSeconds": 31536000,
+        "ttlSecondsAfterFinished": None,
+    }
     config = AgentConfig.parse(render(values(runs=runs)).config)
 
-    assert (config.runs.start_deadline, config.runs.deadline, config.runs.ttl) == (1000000, 31536000, None)
+    assert (config.runs.start_deadline, config.runs.deadline, config.runs.ttl) == (
+        1000000,
+        31536000,
+        None,
+    )
 
 
 def test_text_that_looks_like_a_number_stays_text() -> None:
     """Releases, namespaces and labels may be called 7."""
-    config = render(values(commonLabels={"a": "7"}, fullnameOverride="f"), release="7", namespace="8").config
+    config = render(
+        values(commonLabels={"a": "7"}, fullnameOverride="f"), release="7", namespace="8"
+    ).config
 
     assert (config["release"]["name"], config["release"]["namespace"]) == ("7", "8")
     assert config["labels"] == {**config["labels"], "a": "7", "app.kubernetes.io/instance": "7"}
 
 
-@pytest.mark.parametrize("pod", ["Deployment/-agent", "Job/-drain", "Pod/-test"])
+@pytest.mark.parametrize(
+    "pod", ["Deployment/{}-agent", "Job/{}-drain", "Job/{}-retire", "Pod/{}-test"]
+)
 def test_the_programs_arguments_exist(pod: str) -> None:
     """What the chart calls is a command of the package, with these flags."""
-    kind, _, suffix = pod.partition("/")
-    spec = render(values()).one(kind, suffix)["spec"]
-    container = spec.get("template", {}).get("spec", spec)["containers"][0]
+    container = container_of(render(values()), pod.format("r-dask-flows"))
 
     assert container["command"] == ["tini", "-g", "--", "dask-flows"]
     assert build_parser().parse_args(container["args"]).handler

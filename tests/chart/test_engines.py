@@ -2,29 +2,15 @@
 
 import pytest
 
-from chart.render import Engine, InProcess, RenderError, ci_values, programs, render, values
+from chart.render import Engine, RenderError, ci_values, programs, render, values
 
 
-def others() -> dict[str, Engine]:
-    """Return every engine of this machine but the first, which the rest is compared with."""
-    return {**programs(), "library": InProcess()} if library() else {**programs()}
-
-
-def library() -> bool:
-    """Whether Helm is installed as a library."""
-    try:
-        import helm_python  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-@pytest.fixture(params=["helm3", "helm4", "library"])
+@pytest.fixture(params=["helm3", "helm4"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Each Helm that is there."""
-    if request.param not in others():
+    """Each supported Helm, as far as it is there; compared with the library."""
+    if request.param not in programs():
         pytest.skip(f"{request.param} is not installed (make cluster builds it)")
-    return others()[request.param]
+    return programs()[request.param]
 
 
 @pytest.mark.parametrize("name", ci_values())
@@ -45,7 +31,9 @@ def test_all_engines_refuse_alike(engine: Engine) -> None:
 
 def test_null_takes_a_default_away_everywhere(engine: Engine) -> None:
     """What ``--set key=null`` means differs between Helm versions in subcharts, not here."""
-    given = values(runs={"ttlSecondsAfterFinished": None}, dask={"worker": {"resources": {"limits": None}}})
+    given = values(
+        runs={"ttlSecondsAfterFinished": None}, dask={"worker": {"resources": {"limits": None}}}
+    )
     rendered = render(given, engine=engine)
 
     assert rendered.config["runs"]["ttlSecondsAfterFinished"] is None

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from chart.pods import env, flag
-from chart.render import Rendered, ci_values, render, values
+from chart.pods import container_of, env, flag
+from chart.render import InProcess, Rendered, ci_values, render, values
 
 FULL = ci_values()["maximal"]
 STATIC = {("Deployment", "r-dask-flows-scheduler"), ("Deployment", "r-dask-flows-worker"),
@@ -41,7 +41,9 @@ def test_mode_static_makes_a_shared_cluster_and_no_templates() -> None:
 
     assert rendered.kinds() >= STATIC
     assert rendered.config["static"]["address"] == "tcp://r-dask-flows-scheduler.ns.svc:8786"
-    assert rendered.config["static"]["dashboardAddress"] == "http://r-dask-flows-scheduler.ns.svc:8787"
+    assert (
+        rendered.config["static"]["dashboardAddress"] == "http://r-dask-flows-scheduler.ns.svc:8787"
+    )
     assert set(rendered.config["templates"]) == {"runner"}
 
 
@@ -93,7 +95,7 @@ def test_only_the_workers_and_the_scheduler_state_how_many_they_are() -> None:
 
 def test_the_scheduler_serves_the_api_and_no_proxy() -> None:
     """Workers are retired by name over HTTP; the proxy would reach any host."""
-    container = render(values()).one("Deployment", "-scheduler")["spec"]["template"]["spec"]["containers"][0]
+    container = container_of(render(values()), "Deployment/r-dask-flows-scheduler")
     routes = env(container)["DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES"]
 
     assert "distributed.http.scheduler.api" in routes
@@ -107,10 +109,12 @@ def test_the_scheduler_serves_the_api_and_no_proxy() -> None:
         (True, ["--nanny", "--nanny-port"], {"tcp-comm": 8788, "tcp-nanny": 8789, "http-dashboard": 8790}),
     ],
 )  # fmt: skip
-def test_workers_listen_on_known_ports(nanny: bool, flags: list[str], ports: dict[str, int]) -> None:
+def test_workers_listen_on_known_ports(
+    nanny: bool, flags: list[str], ports: dict[str, int]
+) -> None:
     """So that a NetworkPolicy can name them; a nanny has one more."""
     rendered = render(values(mode="ephemeral", dask={"worker": {"nanny": nanny}}))
-    container = rendered.config["templates"]["worker"]["spec"]["containers"][0]
+    container = container_of(rendered, "config.yaml/worker")
 
     assert [f for f in flags if f not in container["args"]] == []
     assert {p["name"]: p["containerPort"] for p in container["ports"]} == ports
@@ -119,7 +123,7 @@ def test_workers_listen_on_known_ports(nanny: bool, flags: list[str], ports: dic
 
 def test_workers_retire_on_sigterm_and_use_one_thread_each_library() -> None:
     """What the nanny and Dask itself do not do without help."""
-    container = render(values(mode="ephemeral")).config["templates"]["worker"]["spec"]["containers"][0]
+    container = container_of(render(values(mode="ephemeral")), "config.yaml/worker")
 
     assert flag(container, "--preload") == "dask_flows.clusters.worker_preload"
     assert flag(container, "--name") == "$(DASK_WORKER_NAME)"
@@ -129,18 +133,17 @@ def test_workers_retire_on_sigterm_and_use_one_thread_each_library() -> None:
 def test_extra_arguments_come_last() -> None:
     """Dask takes the last of two equal flags, so they win."""
     given = {"scheduler": {"extraArgs": ["--a"]}, "worker": {"extraArgs": ["--b", "c"]}}
-    templates = render(values(mode="ephemeral", dask=given)).config["templates"]
+    rendered = render(values(mode="ephemeral", dask=given))
 
-    assert templates["scheduler"]["spec"]["containers"][0]["args"][-1:] == ["--a"]
-    assert templates["worker"]["spec"]["containers"][0]["args"][-2:] == ["--b", "c"]
+    assert container_of(rendered, "config.yaml/scheduler")["args"][-1:] == ["--a"]
+    assert container_of(rendered, "config.yaml/worker")["args"][-2:] == ["--b", "c"]
 
 
 @pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])
 @pytest.mark.parametrize("upgrade", [False, True], ids=["install", "upgrade"])
 def test_notes_say_where_one_stands_and_what_is_next(mode: str, upgrade: bool) -> None:
     """Mode, what was made, three commands, how to change, and what to do about the image."""
-    pytest.importorskip("helm_python", reason="only this engine tells what helm prints")
-    notes = render(values(mode=mode), upgrade=upgrade).notes
+    notes = render(values(mode=mode), upgrade=upgrade, engine=InProcess()).notes
 
     wanted = [
         "is upgraded" if upgrade else "is installed", f"mode {mode}", "deployment/r-dask-flows-agent",
@@ -153,9 +156,9 @@ def test_notes_say_where_one_stands_and_what_is_next(mode: str, upgrade: bool) -
 
 def test_notes_warn_of_an_upgrade_that_does_not_wait() -> None:
     """``upgrade.force`` left on ends runs at some later upgrade."""
-    pytest.importorskip("helm_python", reason="only this engine tells what helm prints")
+    notes = render(values(upgrade={"force": True}), engine=InProcess()).notes
 
-    assert "Beware: upgrade.force" in render(values(upgrade={"force": True})).notes
+    assert "Beware: upgrade.force" in notes
 
 
 def rendered_images(rendered: Rendered) -> set[str]:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from kubernetes_validate.utils import latest_version
 
+from chart.pods import container_of
 from chart.render import CHART, Rendered, ci_values, render, values
 
 CI = ci_values()
@@ -118,7 +119,7 @@ def test_services_reach_named_ports_of_their_pods() -> None:
     rendered = render(values())
 
     for suffix in ("-scheduler", "-agent"):
-        container = rendered.one("Deployment", suffix)["spec"]["template"]["spec"]["containers"][0]
+        container = container_of(rendered, f"Deployment/r-dask-flows{suffix}")
         service = rendered.one("Service", suffix)
         named = {port["name"] for port in container["ports"]}
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= named
@@ -157,7 +158,9 @@ def test_long_names_are_cut_and_stay_apart() -> None:
 
 def test_extra_objects_are_filled_in() -> None:
     """As text or as YAML, with every template of the chart at hand."""
-    text = 'apiVersion: v1\nkind: Secret\nmetadata: {name: {{ include "dask-flows.fullname" . }}-b}\n'
+    text = (
+        'apiVersion: v1\nkind: Secret\nmetadata: {name: {{ include "dask-flows.fullname" . }}-b}\n'
+    )
     block = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "{{ .Release.Name }}-a"}}
     kinds = render(values(extraObjects=[text, block])).kinds()
 

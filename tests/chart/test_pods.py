@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from chart.pods import containers, env, pod_templates
+from chart.pods import container_of, containers, env, pod_templates
 from chart.render import ci_values, render, values
 
 EVERY = {**ci_values(), "local": values(mode="local")}
@@ -94,9 +94,13 @@ def test_every_pod_says_what_it_needs_and_ends_in_time(pods: dict[str, dict[str,
 
 def test_a_users_variable_replaces_ours_in_its_place() -> None:
     """The order stays, since ``$(VAR)`` may refer to what stands before it."""
-    mine = [{"name": "HOME", "value": "/scratch"}, {"name": "NEW", "value": "1"}, {"name": "NEW", "value": "2"}]
-    plain = render(values()).config["templates"]["runner"]["spec"]["containers"][0]
-    container = render(values(runner={"env": mine})).config["templates"]["runner"]["spec"]["containers"][0]
+    mine = [
+        {"name": "HOME", "value": "/scratch"},
+        {"name": "NEW", "value": "1"},
+        {"name": "NEW", "value": "2"},
+    ]
+    plain = container_of(render(values()), "config.yaml/runner")
+    container = container_of(render(values(runner={"env": mine})), "config.yaml/runner")
 
     assert [e["name"] for e in container["env"]] == [*(e["name"] for e in plain["env"]), "NEW"]
     assert (env(container)["HOME"], env(container)["NEW"]) == ("/scratch", "2")
@@ -105,7 +109,9 @@ def test_a_users_variable_replaces_ours_in_its_place() -> None:
 def test_a_users_volume_for_temporary_files_replaces_ours() -> None:
     """A disk of its own for spilling, under the same path."""
     disk = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {"spec": {}}}}
-    pod = render(values(mode="ephemeral", dask={"worker": {"volumes": [disk]}})).config["templates"]["worker"]
+    pod = render(values(mode="ephemeral", dask={"worker": {"volumes": [disk]}})).config[
+        "templates"
+    ]["worker"]
 
     assert pod["spec"]["volumes"] == [disk]
 
@@ -120,7 +126,7 @@ def test_pods_know_who_they_are() -> None:
     rendered = render(values())
 
     for where in ("config.yaml/runner", "Deployment/r-dask-flows-agent", "Job/r-dask-flows-drain"):
-        known = env(pod_templates(rendered)[where]["spec"]["containers"][0])
+        known = env(container_of(rendered, where))
         assert {k: known[k] for k in fields} == {
             k: {"fieldRef": {"fieldPath": path}} for k, path in fields.items()
         }

@@ -30,7 +30,10 @@ def test_no_cluster_rights_and_no_wildcards(name: str) -> None:
 
 def test_the_agent_has_the_same_rights_in_every_mode() -> None:
     """Runs of the other mode are finished properly after a switch."""
-    roles = [render({**CI["static"], "mode": mode}).one("Role", "-agent") for mode in ("static", "ephemeral", "local")]
+    roles = [
+        render({**CI["static"], "mode": mode}).one("Role", "-agent")
+        for mode in ("static", "ephemeral", "local")
+    ]
 
     assert roles[0] == roles[1] == roles[2]
 
@@ -56,6 +59,16 @@ def test_the_drain_hook_may_only_look_and_hold_its_lease() -> None:
     assert named == [None, ["r-dask-flows-pause"]]
 
 
+def test_the_uninstall_hook_removes_what_runs_made_and_reads_no_secret() -> None:
+    """FlowRuns themselves stay: it only writes their status."""
+    allowed = rights(render(values()), "-retire")
+
+    assert allowed["flowruns"] == {"get", "list"}
+    assert allowed["flowruns/status"] == {"patch"}
+    assert allowed["secrets"] == {"delete"}
+    assert not any("create" in verbs for verbs in allowed.values())
+
+
 def test_people_get_a_role_only_if_asked_for() -> None:
     """It lets them submit and read logs, and not reach what the agent trusts."""
     given = {"create": True, "subjects": [{"kind": "User", "name": "ada"}]}
@@ -78,12 +91,14 @@ def test_a_role_without_people_is_bound_to_nobody() -> None:
 
 
 def test_each_binding_gives_one_role_to_one_account_of_ours() -> None:
-    """Agent, hook and test never share one."""
+    """Agent, hooks and test never share one."""
     rendered = render(values())
     bindings = [obj for obj in rendered.objects if obj["kind"] == "RoleBinding"]
     accounts = [binding["subjects"] for binding in bindings]
 
-    assert sorted(a[0]["name"] for a in accounts) == [f"r-dask-flows-{n}" for n in ("agent", "drain", "test")]
+    assert sorted(a[0]["name"] for a in accounts) == [
+        f"r-dask-flows-{n}" for n in ("agent", "drain", "retire", "test")
+    ]
     assert all(len(a) == 1 and a[0]["namespace"] == "ns" for a in accounts)
 
 

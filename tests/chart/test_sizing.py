@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from chart.pods import flag
+from chart.pods import container_of, flag
 from chart.render import RenderError, render, values
 
 TABLE = yaml.safe_load((Path(__file__).parents[1] / "data" / "sizing.yaml").read_text())
@@ -16,8 +16,7 @@ NO_DEFAULTS = {"requests": None, "limits": None}
 def worker(settings: dict[str, Any]) -> dict[str, Any]:
     """Return the worker's container for these settings."""
     rendered = render(values(mode="ephemeral", dask={"worker": settings}))
-    container: dict[str, Any] = rendered.config["templates"]["worker"]["spec"]["containers"][0]
-    return container
+    return container_of(rendered, "config.yaml/worker")
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row["name"])

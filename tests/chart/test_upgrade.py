@@ -1,4 +1,4 @@
-"""Rules of upgrades: runs on the shared cluster are waited for, but only if that cluster changes."""
+"""Rules of upgrades and uninstalls: runs on the shared cluster are waited for, but only if that cluster changes."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from chart.pods import container_of
 from chart.render import CHART, render, values
 
 
@@ -18,7 +19,7 @@ def pod_hash(*overlays: dict[str, Any], chart: Path = CHART) -> str:
 
 def arguments(given: dict[str, Any]) -> dict[str, str]:
     """Return the drain hook's arguments by flag."""
-    args = render(given).one("Job", "-drain")["spec"]["template"]["spec"]["containers"][0]["args"]
+    args = container_of(render(given), "Job/r-dask-flows-drain")["args"]
     assert args[0] == "drain"
     return dict(arg.split("=", 1) for arg in args[1:])
 
@@ -103,7 +104,9 @@ def test_the_hook_is_told_what_comes() -> None:
     }
 
 
-@pytest.mark.parametrize("given", [{"mode": "ephemeral"}, {"mode": "local"}, {"static": {"address": "tcp://x:1"}}])
+@pytest.mark.parametrize(
+    "given", [{"mode": "ephemeral"}, {"mode": "local"}, {"static": {"address": "tcp://x:1"}}]
+)
 def test_no_shared_cluster_has_no_hash(given: dict[str, Any]) -> None:
     """The hook then knows that the one there goes away."""
     assert arguments(values(given))["--target-pod-hash"] == ""
@@ -124,6 +127,19 @@ def test_the_hook_runs_once_and_leaves_its_log() -> None:
     assert notes["helm.sh/hook-output-log-policy"] == "hook-failed"
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 300)
     assert max(weights.values()) == weights["Job"] > weights["RoleBinding"] > weights["Role"]
+
+
+def test_the_uninstall_hook_runs_when_the_agent_is_gone() -> None:
+    """Otherwise the agent would start again what it ends; it knows runs by the release's name."""
+    rendered = render(values(), release="r")
+    hook = rendered.one("Job", "-retire")["metadata"]["annotations"]["helm.sh/hook"]
+
+    assert hook == "post-delete"
+    assert container_of(rendered, "Job/r-dask-flows-retire")["args"] == [
+        "retire",
+        "--namespace=ns",
+        "--instance=r",
+    ]
 
 
 def test_force_skips_the_hook() -> None:

@@ -4,8 +4,9 @@ import os
 import secrets
 from collections.abc import Iterator
 
-import invariants
 import pytest
+
+import invariants
 from kube import Kube, kubectl, proxy
 from release import Release
 
@@ -35,7 +36,9 @@ def remove_namespace(kube: Kube) -> None:
 @pytest.fixture(scope="module")
 def shared(api: Kube, request: pytest.FixtureRequest) -> Iterator[Kube]:
     """One namespace for a module's tests."""
-    kube = make_namespace(api, request.module.__name__.rpartition("test_")[2][:12].replace("_", "-"))
+    kube = make_namespace(
+        api, request.module.__name__.rpartition("test_")[2][:12].replace("_", "-")
+    )
     yield kube
     remove_namespace(kube)
 

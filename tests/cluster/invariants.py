@@ -43,10 +43,12 @@ def _left_over(kube: Kube, runs: dict[str, Any]) -> list[str]:
             name, uid = obj["metadata"]["name"], obj["metadata"]["labels"]["dask-flows.dev/run-uid"]
             if uid not in runs:
                 lines.append(f"{kind}/{name} has no FlowRun")
-            elif kind == "pods" and obj["metadata"]["labels"]["app.kubernetes.io/component"] == "runner":
+            elif (
+                kind == "pods"
+                and obj["metadata"]["labels"]["app.kubernetes.io/component"] == "runner"
+            ):
                 if obj["status"]["phase"] not in ("Succeeded", "Failed"):
                     lines.append(f"{kind}/{name} still runs")
             elif kind != "jobs":
                 lines.append(f"{kind}/{name} is left")
     return lines
-

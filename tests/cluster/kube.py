@@ -136,7 +136,10 @@ def run(*args: str, check: bool = True, stdin: str | None = None, timeout: float
 def proxy() -> Iterator[str]:
     """Start ``kubectl proxy`` on a free port; yields its URL."""
     process = subprocess.Popen(
-        ["kubectl", "proxy", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ["kubectl", "proxy", "--port=0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
         assert process.stdout is not None

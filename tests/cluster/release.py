@@ -18,7 +18,14 @@ HELM = os.environ.get("HELM", "helm")
 def image_values(image: str = IMAGE) -> dict[str, Any]:
     """Split an image's name into the chart's values."""
     repository, _, tag = image.rpartition(":")
-    return {"image": {"registry": "", "repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"}}
+    return {
+        "image": {
+            "registry": "",
+            "repository": repository,
+            "tag": tag,
+            "pullPolicy": "IfNotPresent",
+        }
+    }
 
 
 @dataclass
@@ -53,7 +60,9 @@ class Release:
         sets = [part for setting in settings for part in ("--set", setting)]
         command = [HELM, "upgrade", self.name, str(CHART), "-n", self.kube.namespace,
                    "--reset-then-reuse-values", *sets]  # fmt: skip
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
 
     def uninstall(self) -> None:
         """Remove the release."""

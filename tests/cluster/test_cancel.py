@@ -2,8 +2,9 @@
 
 import time
 
-import flows
 import pytest
+
+import flows
 from kube import Kube, eventually
 from release import Release
 
@@ -37,7 +38,9 @@ GRACE = 10
 
 
 @pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])
-@pytest.mark.parametrize(("code", "extra"), [(POLITE, 0), (IN_TASK, 0), (DEAF, GRACE)], ids=["polite", "in-task", "deaf"])
+@pytest.mark.parametrize(
+    ("code", "extra"), [(POLITE, 0), (IN_TASK, 0), (DEAF, GRACE)], ids=["polite", "in-task", "deaf"]
+)
 def test_cancel(kube: Kube, release: Release, mode: str, code: str, extra: int) -> None:
     """Cancelled and its pods gone within 20 s (and the grace period if the flow ignores SIGTERM)."""
     release.install(mode, runner={"terminationGracePeriodSeconds": GRACE})
@@ -49,7 +52,12 @@ def test_cancel(kube: Kube, release: Release, mode: str, code: str, extra: int) 
     flows.cancel(kube, "held")
     begin = time.monotonic()
     status = kube.wait_run("held", timeout=40)
-    eventually(lambda: not kube.list("pods", "dask-flows.dev/run=held,app.kubernetes.io/component!=runner"), 40)
+    eventually(
+        lambda: (
+            not kube.list("pods", "dask-flows.dev/run=held,app.kubernetes.io/component!=runner")
+        ),
+        40,
+    )
     took = time.monotonic() - begin
 
     assert status["phase"] == "Cancelled", status

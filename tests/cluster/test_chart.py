@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from kube import Kube, kubectl, run
 from release import CHART, HELM, Release
 
@@ -33,7 +34,14 @@ def test_ct_install_in_both_modes(shared: Kube, tmp_path: Path) -> None:
             file.unlink()
     assert len(list(chart.glob("ci/*"))) == len(INSTALLABLE)
 
-    text = ct("install", "--namespace", shared.namespace, "--release-label", "app.kubernetes.io/instance", chart=chart)
+    text = ct(
+        "install",
+        "--namespace",
+        shared.namespace,
+        "--release-label",
+        "app.kubernetes.io/instance",
+        chart=chart,
+    )
 
     assert "All charts installed successfully" in text
 
@@ -48,9 +56,7 @@ def test_the_server_admits_every_object(shared: Kube, values: Path) -> None:
     """``kubectl apply --dry-run=server`` in a namespace that enforces ``restricted``."""
     rendered = run(HELM, "template", "r", str(CHART), "-n", shared.namespace, "-f", str(values))
 
-    text = kubectl(
-        "apply", "--dry-run=server", "-n", shared.namespace, "-f", "-", stdin=rendered
-    )
+    text = kubectl("apply", "--dry-run=server", "-n", shared.namespace, "-f", "-", stdin=rendered)
 
     assert "Warning" not in text, text
 

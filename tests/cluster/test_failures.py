@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 import flows
 import invariants
-import pytest
 from kube import Kube, eventually, kubectl
 from release import Release
 
@@ -116,7 +117,9 @@ def test_a_deleted_runner_pod(installed: Kube) -> None:
     """The attempt is over; nothing starts a second pod."""
     flows.inline(installed, "runner-gone", HOLD)
     installed.wait_run("runner-gone", "Running")
-    (pod,) = installed.list("pods", "dask-flows.dev/run=runner-gone,app.kubernetes.io/component=runner")
+    (pod,) = installed.list(
+        "pods", "dask-flows.dev/run=runner-gone,app.kubernetes.io/component=runner"
+    )
 
     installed.delete("pods", pod["metadata"]["name"], grace=0)
 
@@ -126,7 +129,9 @@ def test_a_deleted_runner_pod(installed: Kube) -> None:
 
 
 @pytest.mark.parametrize("code", [HOLD, IN_TASK], ids=["in-runner", "in-task"])
-def test_a_deleted_scheduler_pod(installed: Kube, code: str, request: pytest.FixtureRequest) -> None:
+def test_a_deleted_scheduler_pod(
+    installed: Kube, code: str, request: pytest.FixtureRequest
+) -> None:
     """The cluster is the attempt's: without its scheduler the attempt is over."""
     name = f"sched-{'task' if code is IN_TASK else 'run'}"
     flows.inline(installed, name, code)
@@ -153,7 +158,10 @@ def test_the_agent_may_be_away(installed: Kube, seconds: int) -> None:
     (pod,) = installed.list("pods", f"dask-flows.dev/run={name},app.kubernetes.io/component=runner")
     if seconds < 10:
         eventually(
-            lambda: installed.get("pods", pod["metadata"]["name"])["status"]["phase"] == "Succeeded", 60
+            lambda: (
+                installed.get("pods", pod["metadata"]["name"])["status"]["phase"] == "Succeeded"
+            ),
+            60,
         )
     kubectl("scale", "-n", installed.namespace, agent, "--replicas=1")
 

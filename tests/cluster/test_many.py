@@ -1,7 +1,8 @@
 """Ten runs at once, in each mode."""
 
-import flows
 import pytest
+
+import flows
 from kube import Kube
 from release import Release
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 import flows
 import invariants
-import pytest
 from flows import OWN_IMAGE, submit
-from kube import Kube, eventually
+from kube import Kube, eventually, kubectl
 from release import Release
 
 
@@ -45,7 +46,9 @@ def workers_of(kube: Kube, name: str) -> set[str]:
 
 def pods(kube: Kube, component: str) -> set[str]:
     """Return the names of the pods of a component."""
-    return {p["metadata"]["name"] for p in kube.list("pods", f"app.kubernetes.io/component={component}")}
+    return {
+        p["metadata"]["name"] for p in kube.list("pods", f"app.kubernetes.io/component={component}")
+    }
 
 
 def check_answers(statuses: dict[str, dict[str, Any]], hosts_start: str) -> None:
@@ -119,8 +122,6 @@ def test_logs_by_label_show_the_whole_run(release: Release, shared: Kube) -> Non
 
 def test_get_and_ls_show_the_same_columns(release: Release, shared: Kube) -> None:
     """A person may use either."""
-    from kube import kubectl
-
     table = kubectl("get", "flowruns", "-n", shared.namespace)
     ours = flows.cli(shared, "ls")
 

@@ -2,8 +2,9 @@
 
 import time
 
-import flows
 import pytest
+
+import flows
 from kube import Kube, eventually, kubectl
 from release import Release
 
@@ -70,7 +71,7 @@ def test_a_drain_that_takes_too_long_changes_nothing(
     kube: Kube, release: Release, case: str
 ) -> None:
     """Helm fails with the run's name, workloads stay as they are, and claims resume."""
-    release.install("static", **{"static": {"workers": {"replicas": 2}}})
+    release.install("static", static={"workers": {"replicas": 2}})
     start_holding(kube, "hold", 40)
     before = release.static_versions()
     assert set(before) == {"scheduler", "worker"}
@@ -92,7 +93,9 @@ def test_a_drain_that_takes_too_long_changes_nothing(
         release.wait_ready()
 
     flows.inline(kube, "next", "def main(): return 1")
-    kube.wait_run("next", "Starting", "Running", "Succeeded", timeout=10 if case != "helm-killed" else 20)
+    kube.wait_run(
+        "next", "Starting", "Running", "Succeeded", timeout=10 if case != "helm-killed" else 20
+    )
     assert release.static_versions() == before
     assert kube.wait_run("hold", timeout=90)["phase"] == "Succeeded"
     assert kube.wait_run("next", timeout=60)["mode"] == "static"

@@ -1,7 +1,9 @@
 """Removing the release in the middle of a run."""
 
-import flows
 import pytest
+from conftest import make_namespace, remove_namespace
+
+import flows
 from kube import Kube, eventually, kubectl
 from release import Release
 
@@ -11,8 +13,6 @@ HOLD = "import time\ndef main(): time.sleep(120)\n"
 @pytest.mark.parametrize("mode", ["static", "ephemeral"])
 def test_uninstall_leaves_no_pod_and_keeps_the_runs(api: Kube, mode: str) -> None:
     """Pods go; FlowRuns and the CRD are data and stay."""
-    from conftest import make_namespace, remove_namespace
-
     kube = make_namespace(api, "gone")
     try:
         release = Release(kube)
@@ -22,7 +22,9 @@ def test_uninstall_leaves_no_pod_and_keeps_the_runs(api: Kube, mode: str) -> Non
 
         release.uninstall()
 
-        eventually(lambda: not kube.list("pods"), 90, lambda: kubectl("get", "pods", "-n", kube.namespace))
+        eventually(
+            lambda: not kube.list("pods"), 90, lambda: kubectl("get", "pods", "-n", kube.namespace)
+        )
         assert kube.get("flowruns", "held") is not None
         assert "flowruns" in kubectl("get", "crd", "flowruns.dask-flows.dev", "-o", "name")
     finally:

@@ -179,7 +179,9 @@ class FakeApi:
                         yield copy.deepcopy(change.event)
                 await self._step("watching", resource, "", BEFORE)
                 try:
-                    await asyncio.wait_for(news.wait(), min(left, BOOKMARK_EVERY))
+                    # Not wait_for: up to Python 3.11 it may swallow a cancellation.
+                    async with asyncio.timeout(min(left, BOOKMARK_EVERY)):
+                        await news.wait()
                 except TimeoutError:
                     meta = {"resourceVersion": str(max(position, self.store.version))}
                     yield Event(BOOKMARK, {"kind": resource.kind, "metadata": meta})

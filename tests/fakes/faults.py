@@ -39,6 +39,7 @@ class Faults:
         self._faults: list[Fault] = []
         self._crash_at: tuple[int, str] | None = None
         self._writes = 0
+        self.crashed = False
 
     def fail(
         self,
@@ -70,7 +71,7 @@ class Faults:
         if verb in WRITES and moment == BEFORE:
             self._writes += 1
         if verb in WRITES and self._crash_at == (self._writes, moment):
-            self._crash_at = None
+            self._crash_at, self.crashed = None, True
             raise Crash(f"{moment} {verb} {plural} {name}")
         for fault in self._faults:
             if fault.matches(verb, plural, name, moment):

@@ -58,9 +58,9 @@ class FakeRunner:
         return token
 
     async def call(self, channel: Channel, verb: str, **body: Any) -> Answer:
-        """Make one call; ``token``, ``uid`` and ``attempt`` may be overridden."""
-        uid = body.pop("uid", self.labels["dask-flows.dev/run-uid"])
-        attempt = body.pop("attempt", int(self.labels["dask-flows.dev/attempt"]))
+        """Make one call; ``token``, ``of_uid`` and ``of_attempt`` may be overridden."""
+        uid = body.pop("of_uid", self.labels["dask-flows.dev/run-uid"])
+        attempt = body.pop("of_attempt", int(self.labels["dask-flows.dev/attempt"]))
         token = body.pop("token", None) or self.token()
         return await channel.answer(verb, uid, attempt, token, body)
 
@@ -87,7 +87,7 @@ class FakeRunner:
     async def finish(self, channel: Channel, outcome: str = "Succeeded", **fields: Any) -> Answer:
         """Report the outcome and end, as a runner does."""
         record = self.record(outcome, **fields)
-        answer = await self.call(channel, "finish", **record.to_dict(), token=self.token())
+        answer = await self.call(channel, "finish", **record.to_dict())
         self.nodes.end(self.pod, record.exit_code, message=record.to_json())
         return answer
 

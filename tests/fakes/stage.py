@@ -29,7 +29,8 @@ class Stage:
         self.nodes = Nodes(self.api)
         self.config = AgentConfig.parse(config_data(mode, **config))
         self.agent = Agent(self.api, self.config, self.clock)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._nodes: asyncio.Task[None] | None = None
+        self._acting: asyncio.Task[None] | None = None
 
     @property
     def channel(self) -> Any:
@@ -100,7 +101,8 @@ class Stage:
 
     def raise_curtain(self) -> None:
         """Start nodes and agent."""
-        self._tasks = [asyncio.create_task(self.nodes.run()), asyncio.create_task(self._act())]
+        self._nodes = asyncio.create_task(self.nodes.run())
+        self._acting = asyncio.create_task(self._act())
 
     async def restart(self, **config: Any) -> None:
         """Kill the agent where it stands and start a new one, perhaps with another configuration."""
@@ -108,22 +110,24 @@ class Stage:
         if config:
             self.config = AgentConfig.parse(config_data(**config))
         self.agent = Agent(self.api, self.config, self.clock)
-        self._tasks.append(asyncio.create_task(self._act()))
+        self._acting = asyncio.create_task(self._act())
+
+    async def survive(self) -> None:
+        """Start a new agent whenever one has died of an ordered crash, for ever."""
+        while True:
+            assert self._acting is not None
+            await asyncio.wait([self._acting])
+            await asyncio.sleep(0.5)
+            await self.restart()
 
     async def kill_agent(self) -> None:
         """Kill the agent where it stands."""
-        self._tasks[-1].cancel()
-        await asyncio.gather(self._tasks.pop(), return_exceptions=True)
-
-    async def crashed(self) -> None:
-        """Wait until the agent has died of an ordered crash."""
-        await asyncio.wait_for(asyncio.shield(self._tasks[-1]), 120)
+        await _end(self._acting)
 
     async def fall(self) -> None:
-        """Stop everything."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Stop everything; a mistake that ended a part early is raised here."""
+        for task in (self._acting, self._nodes):
+            await _end(task)
 
     async def _act(self) -> None:
         with suppress(Crash):
@@ -143,3 +147,10 @@ async def playing(mode: str = "ephemeral", **config: Any) -> AsyncIterator[Stage
         yield stage
     finally:
         await stage.fall()
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samples import agent_config, flow_run
 
 from dask_flows.channel import Channel, Heart, Stop
 from dask_flows.config import AttemptSpec
@@ -18,6 +17,7 @@ from dask_flows.errors import ClusterTimeout, DuplicateStart, UsageError
 from dask_flows.manifests import config_map
 from dask_flows.outcome import Outcome
 from dask_flows.plan import make_plan
+from samples import agent_config, flow_run
 
 Script = Callable[[str, dict[str, Any], int], tuple[int, dict[str, Any]]]
 
@@ -86,16 +86,19 @@ def agent() -> Iterator[Callable[[Script], FakeAgent]]:
         one.close()
 
 
+def attempt_spec(url: str, token: Path) -> AttemptSpec:
+    """Return what the agent writes for the runner."""
+    run = flow_run()
+    made = config_map(make_plan(agent_config("local"), run, "local", 1), run)
+    channel = {"url": url, "tokenFile": str(token)}
+    return AttemptSpec.parse({**json.loads(made["data"]["attempt.json"]), "channel": channel}, {})
+
+
 def channel(tmp_path: Path, url: str, clock: VirtualClock) -> Channel:
     """Return a channel with a token file, as the pod has it."""
-    run = flow_run()
-    data = json.loads(
-        config_map(make_plan(agent_config("local"), run, "local", 1), run)["data"]["attempt.json"]
-    )
     token = tmp_path / "token"
     token.write_text("s3cr3t\n")
-    data["channel"] = {"url": url, "tokenFile": str(token)}
-    return Channel(AttemptSpec.parse(data, {}), "pod-uid", "pod-name", clock, clock.sleep)
+    return Channel(attempt_spec(url, token), "pod-uid", "pod-name", clock, clock.sleep)
 
 
 def test_start_names_the_attempt_the_pod_and_the_token(tmp_path: Path, agent: Any) -> None:
@@ -181,7 +184,9 @@ def test_the_heart_tells_a_stop_once_and_ends(tmp_path: Path, agent: Any) -> Non
 
     answer = {"stop": {"reason": "Cancelled", "message": "by spec.cancel"}}
     served = agent(lambda verb, body, n: (200, {"stop": None}) if n < 3 else (200, answer))
-    heart = Heart(channel(tmp_path, served.url, VirtualClock()), lambda: {"phase": "running"}, on_stop)
+    heart = Heart(
+        channel(tmp_path, served.url, VirtualClock()), lambda: {"phase": "running"}, on_stop
+    )
 
     heart.start()
 
@@ -211,10 +216,7 @@ def test_an_agent_that_is_away_never_ends_a_run(tmp_path: Path, agent: Any) -> N
 
 def test_a_missing_token_is_said_with_its_path(tmp_path: Path) -> None:
     """Somebody started an attempt by hand."""
+    spec = attempt_spec("http://127.0.0.1:9", tmp_path / "nothing-here")
+
     with pytest.raises(UsageError, match="nothing-here"):
-        run = flow_run()
-        data = json.loads(
-            config_map(make_plan(agent_config("local"), run, "local", 1), run)["data"]["attempt.json"]
-        )
-        data["channel"]["tokenFile"] = str(tmp_path / "nothing-here")
-        Channel(AttemptSpec.parse(data, {}), "p", "p", VirtualClock())
+        Channel(spec, "p", "p", VirtualClock())

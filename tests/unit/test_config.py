@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
-from samples import agent_config, config_data, flow_run
 
 from dask_flows.config import AgentConfig, AttemptSpec, Environment, load_agent_config, load_attempt
 from dask_flows.errors import ConfigError
 from dask_flows.manifests import config_map
 from dask_flows.plan import make_plan
+from samples import agent_config, config_data, flow_run
 
 
 def test_what_the_chart_writes_is_read(tmp_path: Path) -> None:

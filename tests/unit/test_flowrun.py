@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from samples import flow_run, flow_run_data
 
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun
+from samples import flow_run, flow_run_data
 
 
 def test_a_new_run_is_pending_and_has_no_attempt() -> None:

@@ -4,12 +4,12 @@ import json
 from typing import Any
 
 import pytest
-from samples import UID, agent_config, flow_run
 
 from dask_flows import manifests, names
 from dask_flows.errors import UsageError
 from dask_flows.patching import find_container
 from dask_flows.plan import Plan, ignored_settings, make_plan
+from samples import UID, agent_config, flow_run
 
 
 def plan_for(mode: str = "ephemeral", **spec: Any) -> tuple[Plan, Any]:

@@ -53,6 +53,11 @@ Release names may hold dots, Service names may not.
 {{ include "dask-flows.fullname" . }}-drain
 {{- end }}
 
+{{- /* the uninstall hook: Job, ServiceAccount, Role and RoleBinding */}}
+{{- define "dask-flows.retire.name" -}}
+{{ include "dask-flows.fullname" . }}-retire
+{{- end }}
+
 {{- /* helm test: Pod, ServiceAccount, Role and RoleBinding */}}
 {{- define "dask-flows.test.name" -}}
 {{ include "dask-flows.fullname" . }}-test
@@ -74,9 +79,4 @@ Release names may hold dots, Service names may not.
 {{- /* A Service's DNS name. Arguments: root, name. */}}
 {{- define "dask-flows.host" -}}
 {{ .name }}.{{ .root.Release.Namespace }}.svc
-{{- end }}
-
-{{- /* the uninstall hook: Job, ServiceAccount, Role and RoleBinding */}}
-{{- define "dask-flows.retire.name" -}}
-{{ include "dask-flows.fullname" . }}-retire
 {{- end }}

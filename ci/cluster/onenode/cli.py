@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig")
     restart = commands.add_parser("restart", help="stop and start one component")
     restart.add_argument("name", metavar="NAME")
-    commands.add_parser("env", help="print shell settings: eval \"$(python3 ci/cluster env)\"")
+    commands.add_parser("env", help='print shell settings: eval "$(python3 ci/cluster env)"')
     return top
 
 

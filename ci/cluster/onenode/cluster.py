@@ -8,12 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from onenode import configs, images, leftovers, network, pki, prerequisites, probes, processes, tools
+from onenode import (
+    configs,
+    images,
+    leftovers,
+    network,
+    pki,
+    prerequisites,
+    probes,
+    processes,
+    shell,
+    tools,
+)
 from onenode.components import Component, components
 from onenode.errors import ClusterError, UsageError
 from onenode.paths import Paths
 from onenode.progress import Progress
-from onenode.waiting import Clock, wait_for
+from onenode.waiting import Clock, Probe, wait_for
 
 LOCK_SECONDS = 3600.0
 NODE_SECONDS = 60.0
@@ -55,7 +66,7 @@ class Cluster:
         before = datetime.now(UTC).replace(microsecond=0)
         if not self._running():
             leftovers.clean(self.paths)
-            network.check_free()
+            network.check_free(one.ready for one in self.components)
         if pki.ensure(self.paths):
             processes.stop(reversed(self.components), self.paths)
         configs.write(self.paths)
@@ -75,10 +86,10 @@ class Cluster:
         """Stop what `up` started and undo what it did to the machine; `wipe` forgets all state."""
         prerequisites.check_machine()
         stopped = [name for wave in reversed(self._waves()) for name in self._stop(wave)]
-        if stopped or any(self.paths.volatile.iterdir()):
+        if stopped or network.present():  # else the machine's rules are somebody else's
             leftovers.clean(self.paths)
-        self._clean_proxy()
-        network.remove()
+            self._clean_proxy()
+            network.remove()
         if wipe:
             shutil.rmtree(self.paths.cluster, ignore_errors=True)
         self.progress.say("the cluster is down" if stopped else "the cluster was down already")
@@ -153,7 +164,7 @@ class Cluster:
             self.progress.say(f"ready: {', '.join(started)}")
         return started
 
-    def _wait(self, what: str, probe: probes.Probe, name: str, seconds: float) -> None:
+    def _wait(self, what: str, probe: Probe, name: str, seconds: float) -> None:
         """Wait for a probe while a component lives; its log's end goes into the error."""
         ended = False
 
@@ -183,4 +194,4 @@ class Cluster:
     def _clean_proxy(self) -> None:
         """Remove kube-proxy's firewall rules; without them old Services would live on."""
         if (self.paths.bin / "hyperkube").exists():
-            images.shell.attempt([self.paths.bin / "hyperkube", "kube-proxy", "--cleanup"])
+            shell.attempt([self.paths.bin / "hyperkube", "kube-proxy", "--cleanup"])

@@ -148,9 +148,7 @@ def _scheduler(paths: Paths) -> Component:
 
 def _proxy(paths: Paths) -> Component:
     argv = (f"{paths.bin}/hyperkube", "kube-proxy", f"--config={paths.config}/proxy.yaml")
-    return Component(
-        "proxy", 2, argv, "http://127.0.0.1:10256/healthz", config=("proxy.yaml",)
-    )
+    return Component("proxy", 2, argv, "http://127.0.0.1:10256/healthz", config=("proxy.yaml",))
 
 
 def _kubelet(paths: Paths) -> Component:
@@ -163,6 +161,4 @@ def _kubelet(paths: Paths) -> Component:
         f"--hostname-override={NODE}",
         f"--node-ip={NODE_IP}",
     )
-    return Component(
-        "kubelet", 2, argv, "http://127.0.0.1:10248/healthz", config=("kubelet.yaml",)
-    )
+    return Component("kubelet", 2, argv, "http://127.0.0.1:10248/healthz", config=("kubelet.yaml",))

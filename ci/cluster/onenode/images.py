@@ -16,8 +16,9 @@ from onenode.registry import Push, serving
 
 SOURCE_LABEL = "dask-flows.dev/source-image"
 IMPORT_SECONDS = 600.0
-# Always the same port: buildah remembers per registry how it compressed a layer.
+# Always the same: buildah remembers for each repository which layers it has sent there.
 PUSH_PORT = 15005
+PUSH_TARGET = f"docker://127.0.0.1:{PUSH_PORT}/node:image"
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def load(images: Sequence[str], paths: Paths, progress: Progress) -> None:
 
 
 def _export_docker(image: str, archive: Path, _: Paths) -> None:
-    command = ["docker", "image", "save", "--output", archive, image]
+    command = ["docker", "image", "save", "--output", str(archive), image]
     shell.run(command, seconds=IMPORT_SECONDS)
 
 
@@ -99,11 +100,10 @@ def _export_buildah(image: str, archive: Path, paths: Paths) -> None:
         return blob.stat().st_size if blob.exists() else None
 
     push = Push(archive.parent, known)
-    target = f"docker://127.0.0.1:{PUSH_PORT}/{image.partition('/')[2]}"
     options = ["--quiet", "--tls-verify=false", "--format=oci", "--compression-level=1"]
     with serving(push, PUSH_PORT):
         shell.run(
-            ["buildah", "push", *options, image, target],
+            ["buildah", "push", *options, image, PUSH_TARGET],
             seconds=IMPORT_SECONDS,
             env=buildah_environment(),
         )

@@ -1,9 +1,12 @@
 """Addresses of the cluster, and the node's address, routes and firewall rules."""
 
+import contextlib
 import json
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 from typing import Any
+from urllib.parse import urlsplit
 
 from onenode import shell
 from onenode.errors import UsageError
@@ -30,8 +33,16 @@ def conflicts(routes: Iterable[dict[str, Any]]) -> list[str]:
     return found
 
 
-def check_free() -> None:
-    """Raise UsageError if another network of this machine uses one of our ranges."""
+def check_free(addresses: Iterable[str]) -> None:
+    """Raise UsageError if another program uses our networks or the addresses (URLs) we serve."""
+    for address in addresses:
+        url = urlsplit(address)
+        if url.hostname == "127.0.0.1" and url.port and not _can_bind(url.port):
+            raise UsageError(
+                f"port {url.port} of this machine is taken",
+                where=address,
+                do="stop the program that uses it; another Kubernetes cannot run beside this one",
+            )
     found = conflicts(json.loads(shell.run(["ip", "-json", "-4", "route", "show"]) or "[]"))
     if found:
         raise UsageError(
@@ -41,9 +52,24 @@ def check_free() -> None:
         )
 
 
+def _can_bind(port: int) -> bool:
+    with contextlib.closing(socket.socket()) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def present() -> bool:
+    """Return whether `ensure` was called since the last `remove` or boot."""
+    return shell.attempt(["ip", "link", "show", BRIDGE]).returncode == 0
+
+
 def ensure() -> None:
     """Give the node an address that exists only here, and pods a way out."""
-    if shell.attempt(["ip", "link", "show", BRIDGE]).returncode != 0:
+    if not present():
         # A bridge without ports serves as a dummy interface; kernels without `dummy` have it.
         shell.run(["ip", "link", "add", BRIDGE, "type", "bridge"])
         shell.run(["ip", "addr", "add", f"{NODE_IP}/32", "dev", BRIDGE])

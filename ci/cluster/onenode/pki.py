@@ -106,10 +106,8 @@ def _make_certificate(pki: Path, identity: Identity) -> None:
 def _request(pki: Path, name: str, subject: str, config: Path, signer: list[str]) -> None:
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
     files = ["-keyout", str(pki / f"{name}.key"), "-out", str(pki / f"{name}.crt")]
-    shell.run(
-        ["openssl", "req", "-x509", *curve, *files, *signer]
-        + ["-days", DAYS, "-subj", subject, "-config", str(config), "-extensions", "extensions"]
-    )
+    content = ["-days", DAYS, "-subj", subject, "-config", str(config), "-extensions", "extensions"]
+    shell.run(["openssl", "req", "-x509", *curve, *files, *signer, *content])
 
 
 def _kubeconfig(pki: Path, identity: Identity) -> str:

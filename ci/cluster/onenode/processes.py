@@ -73,6 +73,7 @@ def start(component: Component, spec: str, paths: Paths) -> Record:
             # Nothing of the caller's: a proxy or KUBECONFIG must not change the cluster.
             env={"PATH": f"{paths.bin}:{PATH}", "HOME": str(paths.cluster)},
         )
+    process.returncode = 0  # it outlives us: nobody here will wait for it
     began = start_time(process.pid)
     record = Record(process.pid, -1 if began is None else began, boot_id(), spec)
     (paths.pids / component.name).write_text(json.dumps(asdict(record)))

@@ -15,6 +15,8 @@ from onenode.progress import Progress
 
 MODULES = Path(__file__).resolve().parent.parent / "tools"
 KUBERNETES = "1.36.3"
+HELM4 = "4.3.1"
+HELM3 = "3.22.0"
 BUILD_SECONDS = 45 * 60.0
 
 _CONTAINERD = "github.com/containerd/containerd/v2/cmd"
@@ -40,6 +42,11 @@ class Tool:
     for_cluster: bool = True
 
 
+def _variables(values: Mapping[str, str]) -> str:
+    """Return linker flags that set variables of Go packages."""
+    return " ".join(f"-X {name}={value}" for name, value in values.items())
+
+
 def _kubernetes_version() -> str:
     """Set the version variables without which the API server refuses to start."""
     major, minor, _ = KUBERNETES.split(".")
@@ -51,7 +58,17 @@ def _kubernetes_version() -> str:
         "gitCommit": "0000000",
         "buildDate": "2026-01-01T00:00:00Z",
     }
-    return " ".join(f"-X k8s.io/component-base/version.{k}={v}" for k, v in values.items())
+    return _variables({f"k8s.io/component-base/version.{k}": v for k, v in values.items()})
+
+
+def _helm3_version() -> str:
+    """Set what Helm 3 cannot know by itself: unset, it renders charts for Kubernetes 1.20."""
+    helm = "helm.sh/helm/v3"
+    places = (f"{helm}/pkg/chartutil", f"{helm}/pkg/lint/rules")
+    values = {f"{helm}/internal/version.version": f"v{HELM3}"}
+    values |= {f"{place}.k8sVersionMajor": "1" for place in places}
+    values |= {f"{place}.k8sVersionMinor": "37" for place in places}
+    return _variables(values)
 
 
 TOOLS: tuple[Tool, ...] = (
@@ -87,8 +104,19 @@ TOOLS: tuple[Tool, ...] = (
             "host-local": f"{_CNI}/ipam/host-local@v1.9.1",
         },
     ),
-    Tool("helm", {"helm4": "helm.sh/helm/v4/cmd/helm@v4.3.1"}, links=("helm",), for_cluster=False),
-    Tool("helm3", {"helm3": "helm.sh/helm/v3/cmd/helm@v3.22.0"}, for_cluster=False),
+    Tool(
+        "helm",
+        {"helm4": f"helm.sh/helm/v4/cmd/helm@v{HELM4}"},
+        ldflags=_variables({"helm.sh/helm/v4/internal/version.version": f"v{HELM4}"}),
+        links=("helm",),
+        for_cluster=False,
+    ),
+    Tool(
+        "helm3",
+        {"helm3": f"helm.sh/helm/v3/cmd/helm@v{HELM3}"},
+        ldflags=_helm3_version(),
+        for_cluster=False,
+    ),
     Tool(
         "ct",
         {"ct": "github.com/helm/chart-testing/v3/ct"},
@@ -154,7 +182,7 @@ def _compile(tool: Tool, package: str, out: Path, paths: Paths) -> None:
         tail = "\n".join(done.stderr.strip().splitlines()[-15:])
         raise ClusterError(f"the build of {tool.name} failed:\n{tail}\n", where=str(log))
     if not tool.module:
-        installed = out.parent / Path(package.split("@")[0]).name
+        installed = out.parent / Path(package.partition("@")[0]).name
         installed.rename(out)
 
 

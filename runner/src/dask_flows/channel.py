@@ -104,7 +104,9 @@ class Channel:
         deadline = Deadline(FINISH_SECONDS, self._clock)
         pause = FIRST_PAUSE
         while not deadline.expired:
-            answer = self._call("finish", outcome.to_dict(), min(CALL_TIMEOUT, deadline.remaining()))
+            answer = self._call(
+                "finish", outcome.to_dict(), min(CALL_TIMEOUT, deadline.remaining())
+            )
             if answer.status in (OK, UNAUTHORIZED, NOT_FOUND, CONFLICT):
                 return answer.status == OK
             self._sleep(min(pause, deadline.remaining()))
@@ -152,7 +154,9 @@ class Heart:
 
     def tell(self) -> None:
         """Tell progress at once, beside the beat that the agent holds."""
-        hello = threading.Thread(target=self._channel.beat, args=(self._progress(), 0.0), daemon=True)
+        hello = threading.Thread(
+            target=self._channel.beat, args=(self._progress(), 0.0), daemon=True
+        )
         hello.start()
 
     def stop(self) -> None:
@@ -183,7 +187,9 @@ def _read_token(path: str) -> str:
         return Path(path).read_text().strip()
     except OSError as error:
         raise UsageError(
-            f"cannot read the attempt's token: {error}", where=path, do="start runs through FlowRuns"
+            f"cannot read the attempt's token: {error}",
+            where=path,
+            do="start runs through FlowRuns",
         ) from None
 
 

@@ -54,7 +54,12 @@ def test_a_parameter_file_that_is_no_mapping_is_refused_by_name(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("text", "fields"),
-    [(None, None), ("4", {"replicas": 4}), ("1:8", {"minimum": 1, "maximum": 8}), ("0", {"replicas": 0})],
+    [
+        (None, None),
+        ("4", {"replicas": 4}),
+        ("1:8", {"minimum": 1, "maximum": 8}),
+        ("0", {"replicas": 0}),
+    ],
 )
 def test_workers_are_a_number_or_a_range(text: str | None, fields: Any) -> None:
     """4 is fixed, 1:8 is adaptive."""
@@ -78,7 +83,9 @@ def test_other_numbers_of_workers_are_refused(text: str) -> None:
         ("./job", [], (None, ["./job"])),
     ],
 )
-def test_a_flow_has_a_colon_and_stands_alone(flow: str | None, rest: list[str], result: Any) -> None:
+def test_a_flow_has_a_colon_and_stands_alone(
+    flow: str | None, rest: list[str], result: Any
+) -> None:
     """Everything else is a command."""
     assert arguments.flow_or_command(flow, rest) == result
 

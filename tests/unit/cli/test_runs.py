@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
-from samples import flow_run_data
 
 from dask_flows.cli.runs import age, facts, row
 from dask_flows.submission.following import describe
+from samples import flow_run_data
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,10 @@ def test_a_run_that_nobody_has_seen_is_pending() -> None:
 
 def test_facts_end_with_a_command_to_paste() -> None:
     """The next step is the runner's log."""
-    run = {**flow_run_data(), "status": {"phase": "Failed", "attempt": 1, "jobName": "f-x-1", "workers": 0}}
+    run = {
+        **flow_run_data(),
+        "status": {"phase": "Failed", "attempt": 1, "jobName": "f-x-1", "workers": 0},
+    }
 
     shown = dict(facts(run))
 
@@ -41,8 +44,14 @@ def test_facts_end_with_a_command_to_paste() -> None:
     [
         ({}, "Pending"),
         ({"phase": "Running", "message": "on 2 workers"}, "Running"),
-        ({"phase": "Starting", "reason": "ImagePull", "message": "no x"}, "Starting (ImagePull: no x)"),
-        ({"phase": "Failed", "reason": "FlowFailed", "message": "boom"}, "Failed (FlowFailed: boom)"),
+        (
+            {"phase": "Starting", "reason": "ImagePull", "message": "no x"},
+            "Starting (ImagePull: no x)",
+        ),
+        (
+            {"phase": "Failed", "reason": "FlowFailed", "message": "boom"},
+            "Failed (FlowFailed: boom)",
+        ),
         ({"phase": "Succeeded", "message": "in 3 s"}, "Succeeded (in 3 s)"),
     ],
 )

@@ -6,7 +6,7 @@ nothing is claimed meanwhile.
 
 {{- /* Metadata of an object of the hook. Arguments: root, weight. */}}
 {{- define "dask-flows.retire.metadata" -}}
-{{- $hook := include "dask-flows.hook" (dict "hook" "post-delete" "weight" .weight "logs" "hook-failed") | fromYaml -}}
+{{- $hook := include "dask-flows.hook" (dict "hook" "post-delete" "weight" .weight) | fromYaml -}}
 {{- include "dask-flows.metadata" (dict
   "root" .root
   "component" "retire"

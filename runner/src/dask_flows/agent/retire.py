@@ -34,9 +34,8 @@ def main(*, namespace: str, instance: str, seconds: float, say: Say) -> int:
     async def session() -> None:
         api = await connect(namespace=namespace)
         try:
-            await retire(
-                api, namespace, instance, Deadline(seconds, SystemClock()), SystemClock(), say
-            )
+            deadline, clock = Deadline(seconds, SystemClock()), SystemClock()
+            await retire(api, namespace, instance, deadline=deadline, clock=clock, say=say)
         finally:
             await api.close()
 
@@ -45,7 +44,7 @@ def main(*, namespace: str, instance: str, seconds: float, say: Say) -> int:
 
 
 async def retire(
-    api: Api, namespace: str, instance: str, deadline: Deadline, clock: Clock, say: Say
+    api: Api, namespace: str, instance: str, *, deadline: Deadline, clock: Clock, say: Say
 ) -> None:
     """End the release's runs and remove what they made.
 

@@ -31,10 +31,14 @@ def add_parser(commands: Any) -> None:
         "--drain-seconds", type=float, required=True, metavar="S", help="wait at most S"
     )
     drain.set_defaults(handler=_drain)
-    retire = commands.add_parser("retire", help="end the runs of a removed release (the chart's hook)")
+    retire = commands.add_parser(
+        "retire", help="end the runs of a removed release (the chart's hook)"
+    )
     retire.add_argument("--namespace", required=True, help="namespace of the release")
     retire.add_argument("--instance", required=True, help="name of the release")
-    retire.add_argument("--seconds", type=float, default=90, metavar="S", help="wait at most S for pods")
+    retire.add_argument(
+        "--seconds", type=float, default=90, metavar="S", help="wait at most S for pods"
+    )
     retire.set_defaults(handler=_retire)
 
 

@@ -1,0 +1,112 @@
+"""Reach a scheduler and wait for its workers, each within a deadline.
+
+An open port proves nothing here: kube-proxy answers for Services without a pod, and a scheduler listens
+before it serves. So only Dask's own handshake counts.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dask_flows.clusters.base import Say
+from dask_flows.deadline import Deadline
+from dask_flows.errors import ClusterTimeout, UsageError
+
+SLICE = 5.0  # seconds for one try: a try that met a dying scheduler may hang
+SHORTEST = 0.5
+PAUSE = 0.1
+RPC_SECONDS = 2.0
+
+
+def full_address(address: str) -> str:
+    """Return the address with its protocol; raises UsageError if it cannot be one."""
+    whole = address if "://" in address else f"tcp://{address}"
+    scheme, _, rest = whole.partition("://")
+    _host, colon, port = rest.rpartition(":")
+    if scheme not in ("tcp", "tls", "ws", "wss") or not colon or not port.isdecimal() or not _host:
+        raise UsageError(
+            f"{address!r} is not the address of a Dask scheduler",
+            where="--address, DASK_SCHEDULER_ADDRESS",
+            do="write it like tcp://host:8786",
+        )
+    return whole
+
+
+def open_client(
+    address: str,
+    deadline: Deadline,
+    *,
+    patience: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Any:
+    """Return a client of the scheduler; it reconnects for ``patience`` seconds. Raises ClusterTimeout."""
+    from distributed import Client
+
+    tries, said = 0, "nothing was tried"
+    while not deadline.expired or not tries:
+        tries += 1
+        try:
+            client = Client(address, timeout=max(SHORTEST, min(SLICE, deadline.remaining())))
+        except (OSError, TimeoutError) as error:
+            said = _cause(error)
+            sleep(min(PAUSE, deadline.remaining()))
+        else:
+            # What was the time-out for the first connection is the one for later ones, too.
+            client._timeout = patience  # noqa: SLF001
+            return client
+    raise ClusterTimeout(
+        f"no Dask scheduler answered within {deadline.seconds:g} s: {said} ({tries} tries)",
+        where=address,
+        do="check that the scheduler runs and that the address is right",
+    )
+
+
+def wait_for_workers(
+    client: Any,
+    minimum: int,
+    deadline: Deadline,
+    say: Say,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Wait for the least number of workers; returns how many there are. Raises ClusterTimeout."""
+    last = -1
+    while True:
+        count = count_workers(client)
+        if count is not None and count != last:
+            say(f"workers {count}/{minimum}", workers=count, minimum=minimum)
+            last = count
+        if last >= minimum:
+            return last
+        if deadline.expired or client.status == "closed":
+            break
+        sleep(min(PAUSE, deadline.remaining()))
+    raise ClusterTimeout(
+        f"{max(0, last)} of {minimum} workers were ready within {deadline.seconds:g} s",
+        where=client.scheduler.address if client.scheduler else "the scheduler is gone",
+        do="see why worker pods do not start, or ask for fewer workers",
+    )
+
+
+def count_workers(client: Any) -> int | None:
+    """Return how many workers the scheduler has; None if it does not say."""
+    cores = rpc(client, "ncores")
+    return None if cores is None else len(cores)
+
+
+def rpc(client: Any, name: str, **arguments: Any) -> Any:
+    """Ask the scheduler; None if it has no answer in time or does not know the question."""
+    if client.status != "running":
+        return None
+    try:
+        call = getattr(client.scheduler, name)
+        return client.sync(call, **arguments, callback_timeout=RPC_SECONDS)
+    except Exception:  # noqa: BLE001 - whatever goes wrong here is no reason to fail a flow
+        return None
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost reason: Dask wraps "connection refused" several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error) or type(error).__name__

@@ -1,0 +1,94 @@
+"""A cluster on this machine for the time of the run, as large as the machine or container allows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from math import inf
+from typing import Any
+
+import dask
+
+from dask_flows.clusters.base import Attached, Say, Wanted
+from dask_flows.clusters.connect import wait_for_workers
+from dask_flows.clusters.worker_preload import LOCAL_KEY
+from dask_flows.deadline import Deadline
+from dask_flows.errors import UsageError
+
+PRELOAD = "dask_flows.clusters.worker_preload"
+LONGEST_CONNECT = 60.0  # seconds; the scheduler is in this process
+
+
+class Local:
+    """Start worker processes here."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+
+    @contextmanager
+    def attached(self, deadline: Deadline, say: Say) -> Iterator[Attached]:
+        """Start scheduler and workers; raises ClusterTimeout, UsageError for a size that is none."""
+        from distributed import Client, LocalCluster
+
+        workers, threads = sizes(self._wanted)
+        say(
+            f"cluster local: {counted(workers, 'worker')} with {counted(threads, 'thread')} each",
+            mode="local",
+            workers=workers,
+            threads=threads,
+        )
+        show = self._wanted.show_dashboard and find_spec("bokeh") is not None
+        with (
+            dask.config.set({LOCAL_KEY: True}),  # worker processes inherit it
+            LocalCluster(
+                n_workers=workers,
+                threads_per_worker=threads,
+                dashboard_address="127.0.0.1:0" if show else None,
+                preload=[PRELOAD],
+                **self._memory(),
+            ) as cluster,
+            Client(cluster, timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT))) as client,
+        ):
+            link = cluster.dashboard_link if show else None
+            say(
+                f"scheduler ready in {deadline.elapsed:.1f} s"
+                + (f", dashboard {link}" if link else ""),
+                seconds=round(deadline.elapsed, 2),
+                dashboard=link,
+            )
+            wait_for_workers(client, min(self._wanted.minimum, workers), deadline, say)
+            yield Attached(client, cluster.scheduler_address, link, inf)
+
+    def _memory(self) -> dict[str, Any]:
+        if self._wanted.memory is None:
+            return {}
+        from dask.utils import parse_bytes
+
+        try:
+            return {"memory_limit": parse_bytes(self._wanted.memory)}
+        except ValueError:
+            raise UsageError(
+                f"{self._wanted.memory!r} is not an amount of memory",
+                where="--memory",
+                do="write it like 512MiB or 2GiB; it is for each worker",
+            ) from None
+
+
+def sizes(wanted: Wanted) -> tuple[int, int]:
+    """Return workers and threads of each; Dask counts the cores that the cgroup allows."""
+    from dask.system import CPU_COUNT
+    from distributed.deploy.utils import nprocesses_nthreads
+
+    for flag, value in (("--workers", wanted.workers), ("--threads", wanted.threads)):
+        if value is not None and value < 1:
+            raise UsageError(f"{flag} is {value}", where=flag, do="give 1 or more")
+    if wanted.workers is None and wanted.threads is None:
+        workers, threads = nprocesses_nthreads(CPU_COUNT)
+        return int(workers), int(threads)
+    if wanted.workers is None:
+        return max(1, CPU_COUNT // (wanted.threads or 1)), wanted.threads or 1
+    return wanted.workers, wanted.threads or max(1, CPU_COUNT // wanted.workers)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write ``1 worker`` or ``2 workers``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,78 @@
+"""Tell the tasks of runs apart on a shared scheduler.
+
+Each task carries its run's tag as an annotation. Dask's own ``span`` would do the same, but it forces task
+groups of the same name into the span of whoever came first, is not inherited by threads, and makes
+``dask.dataframe`` warn about annotations. So clients add the tag when they send a graph, which works in
+every thread and costs nothing that can be measured.
+"""
+
+import logging
+from typing import Any
+
+import dask
+from distributed.utils import thread_state
+
+ANNOTATION = "dask-flows"
+TAG_KEY = "dask-flows.tag"
+PRELOAD = "dask_flows.clusters.client_preload"
+# For programs that may have been started with another Python: without dask_flows they go untagged.
+PRELOAD_TEXT = f"try:\n    from {PRELOAD} import dask_setup\nexcept ImportError:\n    pass\n"
+
+# Says at INFO, for each new client, that it loads the preload above.
+QUIET = {"distributed.preloading": "warning"}
+
+
+def run_tag(uid: str, attempt: int) -> str:
+    """Return the tag of an attempt's tasks."""
+    return f"dask-flows:{uid}:{attempt}"
+
+
+def tag_new_clients() -> None:
+    """Let every client that this process makes from now on tag its tasks."""
+    preload = dask.config.get("distributed.client.preload", default=None) or []
+    if PRELOAD not in preload:
+        dask.config.set({"distributed.client.preload": [*preload, PRELOAD]})
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level.upper())
+
+
+def tag_client(client: Any) -> None:
+    """Let a client tag its tasks; one whose version of Dask works otherwise stays as it is."""
+    send = getattr(client, "_graph_to_futures", None)
+    if send is None:
+        return
+
+    def tagged(*args: Any, **kwargs: Any) -> Any:
+        tag = current_tag()
+        if tag is None:
+            return send(*args, **kwargs)
+        with dask.annotate(**{ANNOTATION: tag}):
+            return send(*args, **kwargs)
+
+    client._graph_to_futures = tagged  # noqa: SLF001 - there is no hook
+
+
+def current_tag() -> str | None:
+    """Return the tag of the task that this thread runs, else the one of this process."""
+    task = current_task()
+    if task is not None and (tag := task_tag(*task)) is not None:
+        return tag
+    tag = dask.config.get(TAG_KEY, None)
+    return None if tag is None else str(tag)
+
+
+def current_task() -> tuple[Any, Any] | None:
+    """Return the worker and the key of the task that this thread runs; None outside of tasks."""
+    key = getattr(thread_state, "key", None)
+    if key is None:
+        return None
+    state = getattr(thread_state, "execution_state", None) or {}
+    worker = state.get("worker")
+    return None if worker is None else (worker, key)
+
+
+def task_tag(worker: Any, key: Any) -> str | None:
+    """Return the tag of a task that the worker runs."""
+    task = worker.state.tasks.get(key)
+    tag = (task.annotations or {}).get(ANNOTATION) if task is not None else None
+    return None if tag is None else str(tag)

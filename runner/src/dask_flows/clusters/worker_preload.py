@@ -1,0 +1,71 @@
+"""Preload for Dask workers: leave gracefully, and bring what tasks print to their run.
+
+``dask worker --preload dask_flows.clusters.worker_preload``. On SIGTERM Dask alone would drop the worker's
+results; here it hands them to other workers first, as long as the pod's grace period allows.
+"""
+
+import asyncio
+import logging
+import signal
+import threading
+from typing import Any
+
+import dask
+
+from dask_flows.clusters.output import install, uninstall
+from dask_flows.clusters.tags import tag_new_clients
+
+log = logging.getLogger("distributed.worker")
+
+LOCAL_KEY = "dask-flows.local"
+GRACE_KEY = "dask-flows.worker-grace"  # DASK_DASK_FLOWS__WORKER_GRACE
+GRACE_SECONDS = 20.0  # of the pod's 30: the interpreter needs some to end
+CLOSE_SECONDS = 2.0
+
+
+def dask_setup(worker: Any) -> None:
+    """Prepare a worker; Dask calls this when it has started."""
+    local = bool(dask.config.get(LOCAL_KEY, default=False))
+    install(echo=not local)
+    tag_new_clients()
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if local:
+        # A signal for the terminal's whole process group: the runner decides what happens.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+    else:
+        _retire_on_sigterm(worker, float(dask.config.get(GRACE_KEY, default=GRACE_SECONDS)))
+
+
+def dask_teardown(worker: Any) -> None:  # noqa: ARG001 - Dask's signature
+    """Give the streams back."""
+    uninstall()
+
+
+def _retire_on_sigterm(worker: Any, grace: float) -> None:
+    loop = asyncio.get_running_loop()
+    leaving: list[asyncio.Task[None]] = []
+
+    def leave() -> None:
+        # The second signal ends the wait: whoever sends it has none left.
+        if leaving:
+            leaving[0].cancel()
+        else:
+            leaving.append(loop.create_task(retire(worker, grace)))
+
+    loop.add_signal_handler(signal.SIGTERM, leave)
+
+
+async def retire(worker: Any, grace: float) -> None:
+    """Hand the worker's results over and close it; never takes much longer than the grace (s)."""
+    log.info("SIGTERM: leaving within %g s", grace)
+    try:
+        await asyncio.wait_for(worker.close_gracefully(reason="sigterm"), grace)
+    except (TimeoutError, asyncio.CancelledError, OSError) as error:
+        log.warning("left without handing everything over: %s", str(error) or type(error).__name__)
+    try:
+        # Running tasks are not waited for: the scheduler has given them to others.
+        await worker.close(timeout=CLOSE_SECONDS, executor_wait=False, reason="sigterm")
+    except (TimeoutError, OSError) as error:
+        log.warning("closed roughly: %s", error)
