@@ -63,9 +63,10 @@ bench: $(VENV)/ready ## Measure starts and overhead on the cluster; writes bench
 
 lock: ## Pin the Python packages anew
 	@uv --version >/dev/null 2>&1 || { echo "uv is needed: pip install uv" >&2; exit 1; }
-	@cd runner && for set in "image --extra image" "dev --extra image --group dev"; do \
+	@cd runner && for set in "image pyproject.toml --extra image" "build requirements/build.in" \
+	  "dev pyproject.toml --extra image --group dev"; do \
 	  name=$${set%% *}; UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile --quiet --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url pyproject.toml $${set#* } \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url $${set#* } \
 	  --output-file requirements/$$name.lock; done
 
 package: ## Write the chart and the wheel to dist/

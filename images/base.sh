@@ -3,13 +3,12 @@
 #
 # usage: images/base.sh [--force]
 #
-# Needs root, buildah and debootstrap. Made once, in about a minute and a half, and kept as a file
+# Needs root, buildah and debootstrap; DEBIAN_MIRROR names a mirror other than the usual one. Made once, in about a minute and a half, and kept as a file
 # in the cache folder ($DASK_FLOWS_CACHE); from there it comes back in a few seconds.
 set -euo pipefail
 
 image=registry.local/python-base:bookworm
 suite=bookworm
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=python3,python3-venv,ca-certificates
 
 fail() { echo "error: $1" >&2; exit 2; }
@@ -50,6 +49,8 @@ RULES
   rm -rf "$1"/usr/share/{info,locale,man}/* "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* \
     "$1"/var/log/* "$1"/var/cache/debconf/*-old "$1"/etc/{hostname,resolv.conf} "$1"/etc/*-
   find "$1/usr/lib" -depth -type d -name __pycache__ -exec rm -rf {} +
+  local mirror  # the one that debootstrap used
+  mirror=$(awk '/^deb /{print $2; exit}' "$1/etc/apt/sources.list")
   cat > "$1/etc/apt/sources.list" <<SOURCES
 deb $mirror $suite main
 deb $mirror $suite-updates main
@@ -62,7 +63,7 @@ make() {
   # shellcheck disable=SC2064  # the name is known now and gone later
   trap "buildah rm $container >/dev/null" EXIT
   root=$(buildah mount "$container")
-  debootstrap --variant=minbase --include=$packages $suite "$root" "$mirror" \
+  debootstrap --variant=minbase --include=$packages $suite "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
     > "$folder/debootstrap.log" 2>&1 || fail "debootstrap failed: see $folder/debootstrap.log"
   slim "$root"
   buildah umount "$container" >/dev/null

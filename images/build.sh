@@ -18,7 +18,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$here")
 default_base=docker.io/library/python:3.12-slim
-tag=registry.local/dask-flows:dev base= file= context= platform= push=
+tag=registry.local/dask-flows:dev
+base='' file='' context='' platform='' push=''
 arguments=()
 
 fail() { echo "error: $1" >&2; exit 2; }
@@ -99,8 +100,11 @@ build_with_buildah() {
     options+=(--tag "$tag")
   fi
   buildah build "${options[@]}" "${arguments[@]}" --file "$file" "$context"
-  [ -z "$push" ] || buildah manifest push --all "$tag" "docker://$tag" 2>/dev/null ||
+  if [ "$push" ] && [ "$platform" ]; then
+    buildah manifest push --all "$tag" "docker://$tag"
+  elif [ "$push" ]; then
     buildah push "$tag" "docker://$tag"
+  fi
 }
 
 # Run a command in the new image.

@@ -28,8 +28,9 @@ def where(seconds: float) -> str:
 def diamond(n: int = 100, pause: float = 0) -> dict[str, Any]:
     """Return the sum of 2x over range(n), and who computed it; ``pause`` makes it last longer."""
     client = get_client()
-    numbers = range(n)
-    pairs = client.map(add, client.map(inc, numbers), client.map(dec, numbers))
+    more = client.map(inc, range(n))
+    less = client.map(dec, range(n))
+    pairs = client.map(add, more, less)
     hosts = client.map(where, [pause] * 10, pure=False)
     answer = client.submit(sum, pairs).result()
     return {"answer": answer, "workers": sorted(set(client.gather(hosts)))}

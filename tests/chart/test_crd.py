@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import yaml
 from kubernetes_validate.utils import latest_version
 
 from chart.render import CHART
+from dask_flows.agent import status
+from dask_flows.agent.verdict import Ending
 from dask_flows.flowrun import CLAIMED, PENDING, SUSPENDED, TERMINAL, FlowRun
 
 CRD = yaml.safe_load((CHART / "crds" / "flowruns.yaml").read_text())
@@ -96,6 +100,28 @@ def test_the_case_with_everything_has_every_field() -> None:
 def test_phases_are_the_agents() -> None:
     """A phase that the schema does not know could not be written."""
     assert set(STATUS["properties"]["phase"]["enum"]) == {*TERMINAL, *CLAIMED, PENDING, SUSPENDED}
+
+
+def test_everything_the_agent_writes_is_stored() -> None:
+    """The API server drops fields of status that it does not know, without a word."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    run = FlowRun.parse(
+        {"metadata": {"name": "n", "namespace": "ns", "uid": "u"}, "spec": {"flow": "a:b"}}
+    )
+    patches = [status.claimed(run, "ephemeral", ["x"], now), status.started("u", "tcp://x:1", None)]
+    run = replace(run, status=patches[0])
+    ending = Ending("Failed", "FlowFailed", "m", 1, None, 2, {"running": "2026-01-01T00:00:00Z"})
+    patches += [
+        status.progressed(run, True, 2, now),
+        status.finished(run, ending, now),
+        {"result": 1},
+    ]
+
+    for patch in patches:
+        assert patch.keys() <= STATUS["properties"].keys()
+        for field in ("attempts", "conditions"):
+            known = STATUS["properties"][field]["items"]["properties"].keys()
+            assert all(entry.keys() <= known for entry in patch.get(field, []))
 
 
 def test_kubectl_shows_what_one_asks_first() -> None:

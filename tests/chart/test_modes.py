@@ -130,6 +130,15 @@ def test_workers_retire_on_sigterm_and_use_one_thread_each_library() -> None:
     assert {env(container)[f"{n}_NUM_THREADS"] for n in ("OMP", "MKL", "OPENBLAS")} == {"1"}
 
 
+@pytest.mark.parametrize(("pod", "preload"), [(60, "50"), (11, "1"), (0, "1")])
+def test_a_worker_that_leaves_is_done_before_it_is_killed(pod: int, preload: str) -> None:
+    """The preload gets the pod's grace period less what the interpreter needs to end."""
+    given = {"worker": {"terminationGracePeriodSeconds": pod}}
+    container = container_of(render(values(mode="ephemeral", dask=given)), "config.yaml/worker")
+
+    assert env(container)["DASK_DASK_FLOWS__WORKER_GRACE"] == preload
+
+
 def test_extra_arguments_come_last() -> None:
     """Dask takes the last of two equal flags, so they win."""
     given = {"scheduler": {"extraArgs": ["--a"]}, "worker": {"extraArgs": ["--b", "c"]}}

@@ -36,23 +36,21 @@ class Nodes:
 
     def tick(self) -> None:
         """Act once."""
-        for name in self.api.names(JOBS):
-            self._see_job(self.api.read(JOBS, name))
-        for name in self.api.names(PODS):
-            self._see_pod(self.api.read(PODS, name))
+        # Read in place, without copies: this runs ten times a second of virtual time.
+        objects = sorted(self.api.store.objects.items())
+        pods = [obj for (plural, _, _), obj in objects if plural == PODS.plural]
+        for (plural, _, _), obj in objects:
+            if plural == JOBS.plural:
+                self._see_job(obj, [pod for pod in pods if _owner(pod) == obj["metadata"]["uid"]])
+        for pod in pods:
+            self._see_pod(pod)
 
     def end(self, pod: str, code: int, *, message: str = "", reason: str = "") -> None:
         """Let a pod's program end."""
         self._finish(self.api.read(PODS, pod), code, message=message, reason=reason)
 
-    def pods_of(self, job: str) -> list[str]:
-        """Return the names of a Job's pods."""
-        uid = self.api.read(JOBS, job)["metadata"]["uid"]
-        return [n for n in self.api.names(PODS) if _owner(self.api.read(PODS, n)) == uid]
-
-    def _see_job(self, job: Object) -> None:
+    def _see_job(self, job: Object, pods: list[Object]) -> None:
         name = job["metadata"]["name"]
-        pods = [self.api.read(PODS, pod) for pod in self.pods_of(name)]
         if not pods and not self.no_pods and not job.get("status", {}).get("started"):
             self._make_pod(job)
             self.api.change(JOBS, name, {"status": {"started": True}})

@@ -97,7 +97,7 @@ class Stage:
 
     async def cleaned(self, name: str = "diamond") -> None:
         """Wait until nothing is left but finished Jobs and their pods."""
-        await self.until(lambda: self.condition("CleanedUp", name))
+        await self.until(lambda: self.condition("CleanedUp", name), 60)
 
     def raise_curtain(self) -> None:
         """Start nodes and agent."""

@@ -99,9 +99,9 @@ class Channel:
         body = {**self._pod, **progress, "waitSeconds": wait_seconds}
         return self._call("beat", body, wait_seconds + CALL_TIMEOUT)
 
-    def finish(self, outcome: Outcome) -> bool:
-        """Report the outcome; returns whether the agent has it."""
-        deadline = Deadline(FINISH_SECONDS, self._clock)
+    def finish(self, outcome: Outcome, seconds: float = FINISH_SECONDS) -> bool:
+        """Report the outcome, for so many seconds at most; returns whether the agent has it."""
+        deadline = Deadline(seconds, self._clock)
         pause = FIRST_PAUSE
         while not deadline.expired:
             answer = self._call(
@@ -131,7 +131,10 @@ class Channel:
 
 
 class Heart:
-    """Beats in a thread of its own until it is stopped; tells once when the agent wants a stop."""
+    """Beats in a thread of its own until it is stopped; tells once when the agent wants a stop.
+
+    ``on_deadline`` takes the run's deadline (s since its start) with each answer: it may be changed.
+    """
 
     def __init__(
         self,
@@ -139,11 +142,13 @@ class Heart:
         progress: Callable[[], Mapping[str, Any]],
         on_stop: Callable[[Stop], None],
         *,
+        on_deadline: Callable[[int | None], None] | None = None,
         wait_seconds: float = 10.0,
     ) -> None:
         self._channel = channel
         self._progress = progress
         self._on_stop = on_stop
+        self._on_deadline = on_deadline
         self._wait_seconds = wait_seconds
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dask-flows-heart", daemon=True)
@@ -177,6 +182,8 @@ class Heart:
                 return
             if answer.status == OK:
                 pause = FIRST_PAUSE
+                if self._on_deadline is not None and "deadlineSeconds" in answer.body:
+                    self._on_deadline(answer.body["deadlineSeconds"])
             else:
                 self._ended.wait(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)

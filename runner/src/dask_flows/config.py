@@ -7,7 +7,7 @@ between the chart and Python. Unknown fields are refused, so the two cannot drif
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -238,13 +238,14 @@ def load_attempt(folder: Path) -> AttemptSpec:
 
 @dataclass(frozen=True)
 class Environment:
-    """The environment variables that mean something to us."""
+    """The environment variables that mean something to us; ``variables`` are all, for child processes."""
 
     pod_uid: str = ""
     pod_name: str = ""
     namespace: str = ""
     scheduler_address: str = ""
     no_color: bool = False
+    variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def read(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -256,6 +257,7 @@ class Environment:
             namespace=source.get("DASK_FLOWS_NAMESPACE", ""),
             scheduler_address=source.get("DASK_SCHEDULER_ADDRESS", ""),
             no_color=bool(source.get("NO_COLOR")),
+            variables=dict(source),
         )
 
 

@@ -337,7 +337,7 @@ async def test_a_name_that_is_taken_by_somebody_else() -> None:
     async with playing() as stage:
         run = stage.submit()
         name = attempt_name("diamond", run["metadata"]["uid"], 1)
-        stage.api.add(JOBS, {"metadata": {"name": name}, "spec": {}})
+        stage.api.add(JOBS, {"metadata": {"name": name}, "spec": {}, "status": {"started": True}})
         await stage.cleaned()
 
         assert stage.phase() == "Failed/InvalidSpec"

@@ -46,6 +46,9 @@ args:
 env:
   - name: DASK_WORKER_NAME
     valueFrom: {fieldRef: {fieldPath: metadata.name}}
+  # How long the preload may hand results over: the kill comes ten seconds later.
+  - name: DASK_DASK_FLOWS__WORKER_GRACE
+    value: {{ max 1 (sub (int64 $worker.terminationGracePeriodSeconds) 10) | quote }}
   # What a nanny would set: libraries must not start threads of their own beside Dask's, and
   # freed memory goes back to the system. Read before Python starts, so a preload is too late.
   - {name: OMP_NUM_THREADS, value: "1"}

@@ -12,7 +12,8 @@ that has just started can check it without reading Secrets.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dask_flows.agent import status
@@ -20,7 +21,7 @@ from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.controller import Controller
 from dask_flows.agent.memory import Memories, Memory
-from dask_flows.agent.observed import STOPPING, Beat, condition
+from dask_flows.agent.observed import CLEANED_UP, STOPPING, Beat, Observed, condition
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
 from dask_flows.agent.verdict import INTERRUPTED, from_record
@@ -149,7 +150,7 @@ class Channel:
         seen = await self._controller.observe(view, memory)
         if self._note(memory, body):
             self._queue.add(run.name)
-        hold = min(LONGEST_HOLD, float(body.get("waitSeconds") or 0))
+        hold = min(LONGEST_HOLD, _number(body.get("waitSeconds")) or 0)
         end = self._clock.monotonic() + hold
         first = _deadline(run, memory)
         while True:
@@ -163,20 +164,15 @@ class Channel:
 
     def _note(self, memory: Memory, body: Mapping[str, Any]) -> bool:
         """Remember what a beat says; return whether anything has to be done about it."""
-        workers = body.get("workers")
-        beat = Beat(
-            phase=str(body.get("phase") or ""),
-            workers=workers if isinstance(workers, int) and not isinstance(workers, bool) else None,
-        )
+        beat = Beat(str(body.get("phase") or ""), _number(body.get("workers")))
         changed, memory.beat = beat != memory.beat, beat
-        scaling = body.get("scaling")
-        plan = memory.plan
+        scaling, plan = body.get("scaling"), memory.plan
         if not isinstance(scaling, Mapping) or plan is None or plan.mode != "ephemeral":
             return changed
         if memory.goal is None:
             memory.goal = Goal(plan.minimum, plan.maximum, plan.minimum)
-        wanted, idle = scaling.get("wanted"), scaling.get("idle") or []
-        if not isinstance(wanted, int):
+        wanted, idle = _number(scaling.get("wanted")), scaling.get("idle")
+        if wanted is None or not isinstance(idle, list):
             return changed
         return memory.goal.wish(wanted, [str(name) for name in idle]) or changed
 
@@ -189,13 +185,7 @@ class Channel:
         by = run.status.get("startedBy")
         if by and outcome.pod_uid and by != outcome.pod_uid:
             raise Refused(409, "another pod runs this attempt")
-        if outcome.exit_code in INTERRUPTED or outcome.outcome == CANCELLED:
-            await self._look_at_pod(run)
-        memory = self._memories.of(Attempt.of(run))
-
-        view = self._cache.run_by_uid(run.uid) or view
-        seen = await self._controller.observe(view, memory)
-        ending = from_record(seen, outcome)
+        ending = from_record(await self._evidence(view, outcome), outcome)
 
         def change(newest: FlowRun) -> status.Patch | None:
             if newest.terminal or newest.attempt != attempt:
@@ -206,15 +196,22 @@ class Channel:
         self._queue.add(run.name)
         return Answer()
 
-    async def _look_at_pod(self, run: FlowRun) -> None:
-        """Read the runner's pod anew: who told it to stop may not have reached the cache yet."""
-        by = run.status.get("startedBy")
-        for pod in self._cache.pods_of(run.uid, run.attempt):
-            if pod.uid == by:
-                try:
-                    self._cache.pods.assume(await self._api.get(PODS, run.namespace, pod.name))
-                except NotFound:
-                    return
+    async def _evidence(self, view: RunView, outcome: Outcome) -> Observed:
+        """Return what is seen of an attempt that reports its end.
+
+        Who told an interrupted runner to stop may not have reached the cache: its pod and its Job are
+        read anew.
+        """
+        seen = await self._controller.observe(view, self._memories.of(Attempt.of(view.run)))
+        if outcome.exit_code not in INTERRUPTED and outcome.outcome != CANCELLED:
+            return seen
+        if seen.runner is not None:
+            with suppress(NotFound):
+                pod = await self._api.get(PODS, view.run.namespace, seen.runner.name)
+                self._cache.pods.assume(pod)
+        job = await self._live_job(view.run)
+        seen = await self._controller.observe(view, self._memories.of(Attempt.of(view.run)))
+        return replace(seen, job=job)
 
 
 def _may_start(run: FlowRun, attempt: int, pod: str) -> None:
@@ -250,7 +247,13 @@ def _deadline(run: FlowRun, memory: Memory) -> int | None:
 
 
 def _cleaned_up(run: FlowRun) -> bool:
-    return condition(run, "CleanedUp") is not None
+    return condition(run, CLEANED_UP) is not None
+
+
+def _number(value: object) -> int | None:
+    """Return a whole number that is not negative; None for anything else."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return max(0, value) if whole and isinstance(value, int) else None
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -46,12 +46,14 @@ def make_app(
 
 
 @asynccontextmanager
-async def serving(app: web.Application, port: int) -> AsyncIterator[int]:
-    """Serve on all addresses; yields the port, which the system chooses for 0."""
+async def serving(
+    app: web.Application, port: int, host: str | None = None
+) -> AsyncIterator[int]:
+    """Serve on ``host``, by default on all addresses; yields the port, chosen freely for 0."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, port=port)
+        site = web.TCPSite(runner, host, port)
         await site.start()
         yield int(runner.addresses[0][1])
     finally:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dask_flows.deadline import Clock
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 60.0
+CLOCK_TICK = 0.001  # shorter waits may end before the clock has moved, and would spin
 
 
 class WorkQueue:
@@ -94,7 +95,7 @@ class WorkQueue:
             due, key = self._later[0]
             if self._due.get(key) != due:  # an earlier time has replaced this one
                 heapq.heappop(self._later)
-            elif due > now:
+            elif due - now > CLOCK_TICK:
                 return due - now
             else:
                 heapq.heappop(self._later)

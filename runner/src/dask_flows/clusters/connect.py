@@ -42,11 +42,12 @@ def open_client(
     """Return a client of the scheduler; it reconnects for ``patience`` seconds. Raises ClusterTimeout."""
     from distributed import Client
 
+    connect: Any = Client  # distributed is typed in part
     tries, said = 0, "nothing was tried"
     while not deadline.expired or not tries:
         tries += 1
         try:
-            client = Client(address, timeout=max(SHORTEST, min(SLICE, deadline.remaining())))
+            client = connect(address, timeout=max(SHORTEST, min(SLICE, deadline.remaining())))
         except (OSError, TimeoutError) as error:
             said = _cause(error)
             sleep(min(PAUSE, deadline.remaining()))

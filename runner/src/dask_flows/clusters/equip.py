@@ -8,7 +8,7 @@ from dask_flows.clusters.output import install
 from dask_flows.clusters.tags import tag_new_clients
 
 
-class Equip(WorkerPlugin):  # type: ignore[misc] # distributed has no types
+class Equip(WorkerPlugin):
     """Does what the preload does about output; a worker that has it already stays as it is."""
 
     name = "dask-flows-output"

@@ -1,5 +1,6 @@
 """A cluster on this machine for the time of the run, as large as the machine or container allows."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from dask_flows.deadline import Deadline
 from dask_flows.errors import UsageError
 
 PRELOAD = "dask_flows.clusters.worker_preload"
+CLOSE_SECONDS = 1.0
 LONGEST_CONNECT = 60.0  # seconds; the scheduler is in this process
 
 
@@ -29,6 +31,8 @@ class Local:
         """Start scheduler and workers; raises ClusterTimeout, UsageError for a size that is none."""
         from distributed import Client, LocalCluster
 
+        start: Any = LocalCluster  # distributed is typed in part
+        connect: Any = Client
         workers, threads = sizes(self._wanted)
         say(
             f"cluster local: {counted(workers, 'worker')} with {counted(threads, 'thread')} each",
@@ -39,14 +43,16 @@ class Local:
         show = self._wanted.show_dashboard and find_spec("bokeh") is not None
         with (
             dask.config.set({LOCAL_KEY: True}),  # worker processes inherit it
-            LocalCluster(
+            start(
                 n_workers=workers,
                 threads_per_worker=threads,
                 dashboard_address="127.0.0.1:0" if show else None,
                 preload=[PRELOAD],
                 **self._memory(),
             ) as cluster,
-            Client(cluster, timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT))) as client,
+            connect(
+                cluster, timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT))
+            ) as client,
         ):
             link = cluster.dashboard_link if show else None
             say(
@@ -55,8 +61,11 @@ class Local:
                 seconds=round(deadline.elapsed, 2),
                 dashboard=link,
             )
-            wait_for_workers(client, min(self._wanted.minimum, workers), deadline, say)
-            yield Attached(client, cluster.scheduler_address, link, inf)
+            try:
+                wait_for_workers(client, min(self._wanted.minimum, workers), deadline, say)
+                yield Attached(client, cluster.scheduler_address, link, inf)
+            finally:
+                cluster.sync(_close_workers, cluster)
 
     def _memory(self) -> dict[str, Any]:
         if self._wanted.memory is None:
@@ -73,6 +82,12 @@ class Local:
             ) from None
 
 
+async def _close_workers(cluster: Any) -> None:
+    """Close the workers without waiting long for tasks that still run: nobody wants them any more."""
+    nannies = cluster.workers.values()
+    await asyncio.gather(*(nanny.close(timeout=CLOSE_SECONDS) for nanny in nannies))
+
+
 def sizes(wanted: Wanted) -> tuple[int, int]:
     """Return workers and threads of each; Dask counts the cores that the cgroup allows."""
     from dask.system import CPU_COUNT
@@ -82,7 +97,8 @@ def sizes(wanted: Wanted) -> tuple[int, int]:
         if value is not None and value < 1:
             raise UsageError(f"{flag} is {value}", where=flag, do="give 1 or more")
     if wanted.workers is None and wanted.threads is None:
-        workers, threads = nprocesses_nthreads(CPU_COUNT)
+        split: Any = nprocesses_nthreads
+        workers, threads = split(CPU_COUNT)
         return int(workers), int(threads)
     if wanted.workers is None:
         return max(1, CPU_COUNT // (wanted.threads or 1)), wanted.threads or 1

@@ -169,18 +169,18 @@ def install(*, echo: bool) -> None:
         return
     budget = Budget(LINES_PER_SECOND, BURST, SystemClock())
     sys.stdout = cast(
-        TextIO, Tee("stdout", out if echo else err, out if echo else None, budget, instead_of=out)
+        "TextIO", Tee("stdout", out if echo else err, out if echo else None, budget, instead_of=out)
     )
-    sys.stderr = cast(TextIO, Tee("stderr", err, err if echo else None, budget, instead_of=err))
+    sys.stderr = cast("TextIO", Tee("stderr", err, err if echo else None, budget, instead_of=err))
     _redirect({out: sys.stdout, err: sys.stderr})
 
 
 def uninstall() -> None:
     """Give the streams back."""
-    out, err = cast(Any, sys.stdout), cast(Any, sys.stderr)
+    out, err = cast("Any", sys.stdout), cast("Any", sys.stderr)
     if isinstance(out, Tee) and isinstance(err, Tee):
         sys.stdout, sys.stderr = out.instead_of, err.instead_of
-        _redirect({cast(TextIO, out): sys.stdout, cast(TextIO, err): sys.stderr})
+        _redirect({cast("TextIO", out): sys.stdout, cast("TextIO", err): sys.stderr})
 
 
 def display_name(name: Any) -> str:

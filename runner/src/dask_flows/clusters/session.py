@@ -9,7 +9,9 @@ from dask_flows.clusters.equip import Equip
 from dask_flows.clusters.output import TOPIC, Receiver
 from dask_flows.clusters.tally import HANDLER, Tally
 from dask_flows.deadline import Clock
+from dask_flows.errors import FlowFailed
 
+LOST_REASON = "scheduler-connection-lost"
 ECHOED = ("print", "warn")  # Dask's own topics: every client of a scheduler hears every run
 
 
@@ -82,11 +84,17 @@ class Session:
             return f"the scheduler at {self.attached.address} has not answered for {away:.0f} s"
         return None
 
-    @property
-    def interrupted(self) -> bool:
-        """Whether the scheduler has ever been away: futures of that time are lost."""
-        self.look()
-        return self._link.gaps > 0
+    def blamed(self, error: BaseException) -> str | None:
+        """Return why the lost scheduler explains an error that the flow raised; None if it does not."""
+        from distributed.client import FutureCancelledError
+
+        lost = self.look()
+        cancelled = isinstance(error, FutureCancelledError)
+        if cancelled and getattr(error, "reason", "") == LOST_REASON:
+            return lost or f"the scheduler at {self.attached.address} went away"
+        if self._link.gaps and (cancelled or isinstance(error, OSError | FlowFailed)):
+            return lost or f"the scheduler at {self.attached.address} was away for a while"
+        return None
 
     def _listen(self) -> None:
         self.client.subscribe_topic(TOPIC, self._receiver)

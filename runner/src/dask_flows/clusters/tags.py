@@ -10,7 +10,8 @@ import logging
 from typing import Any
 
 import dask
-from distributed.utils import thread_state
+from dask.base import annotate
+from dask.context import thread_state
 
 ANNOTATION = "dask-flows"
 TAG_KEY = "dask-flows.tag"
@@ -18,8 +19,8 @@ PRELOAD = "dask_flows.clusters.client_preload"
 # For programs that may have been started with another Python: without dask_flows they go untagged.
 PRELOAD_TEXT = f"try:\n    from {PRELOAD} import dask_setup\nexcept ImportError:\n    pass\n"
 
-# Says at INFO, for each new client, that it loads the preload above.
-QUIET = {"distributed.preloading": "warning"}
+# They say at INFO, for each new client, that they load the preload above.
+QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}
 
 
 def run_tag(uid: str, attempt: int) -> str:
@@ -46,7 +47,7 @@ def tag_client(client: Any) -> None:
         tag = current_tag()
         if tag is None:
             return send(*args, **kwargs)
-        with dask.annotate(**{ANNOTATION: tag}):
+        with annotate(**{ANNOTATION: tag}):
             return send(*args, **kwargs)
 
     client._graph_to_futures = tagged  # noqa: SLF001 - there is no hook

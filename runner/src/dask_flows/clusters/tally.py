@@ -11,7 +11,7 @@ HANDLER = "dask_flows_tally"
 REMEMBERED = 1000  # runs; the oldest are forgotten, a shared scheduler lives long
 
 
-class Tally(SchedulerPlugin):  # type: ignore[misc] # distributed has no types
+class Tally(SchedulerPlugin):
     """Counts by tag; clients read it with the RPC ``dask_flows_tally(tag=…)``."""
 
     name = "dask-flows-tally"

@@ -31,6 +31,8 @@ def dask_setup(worker: Any) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     if local:
+        log.addFilter(_not_told_elsewhere)
+        logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
         # A signal for the terminal's whole process group: the runner decides what happens.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
@@ -41,6 +43,11 @@ def dask_setup(worker: Any) -> None:
 def dask_teardown(worker: Any) -> None:  # noqa: ARG001 - Dask's signature
     """Give the streams back."""
     uninstall()
+
+
+def _not_told_elsewhere(record: logging.LogRecord) -> bool:
+    """Drop what the run shows as a traceback; in a pod it stays in the worker's own log."""
+    return not str(record.msg).startswith("Compute Failed")
 
 
 def _retire_on_sigterm(worker: Any, grace: float) -> None:

@@ -1,49 +1,81 @@
-"""Call a flow: plain or async, and compute what it returns."""
+"""Call a Python flow and bring its result home."""
 
 import asyncio
 import inspect
-from importlib import import_module
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any
 
-from dask_flows.errors import BadFlow
-from dask_flows.flows.load import Flow
-from dask_flows.flows.parameters import client_parameters
+from dask.base import compute, is_dask_collection
+from distributed import Client, Future
+
+from dask_flows.errors import FlowFailed
 
 
-def call(flow: Flow, arguments: dict[str, Any], client: Any) -> Any:
-    """Call the flow and return its value, with Dask collections and futures computed."""
-    arguments = {**dict.fromkeys(client_parameters(flow.function), client), **arguments}
-    value = flow.function(**arguments)
-    if inspect.iscoroutine(value):
-        value = asyncio.run(_awaited(value))
-    if inspect.isgenerator(value) or inspect.isasyncgen(value):
-        raise BadFlow(
-            "it returned a generator: nothing has run",
-            where=flow.name,
-            do="return a value instead of yielding",
+def call(
+    function: Callable[..., Any], arguments: dict[str, Any], client_names: list[str], client: Any
+) -> Any:
+    """Call the flow; returns its result with futures, delayed values and collections computed.
+
+    Coroutine functions get an asynchronous client. What the flow raises is raised.
+    """
+    if inspect.iscoroutinefunction(inspect.unwrap(function)):
+        result = asyncio.run(_call_async(function, arguments, client_names, client))
+    else:
+        result = function(**arguments, **dict.fromkeys(client_names, client))
+        if inspect.isawaitable(result) and not isinstance(result, Future):
+            result = asyncio.run(_await(result))
+        result = client.gather(result) if _holds_futures(result) else result
+    return plain(_compute(result))
+
+
+async def _call_async(
+    function: Callable[..., Any], arguments: dict[str, Any], client_names: list[str], client: Any
+) -> Any:
+    make: Any = Client  # distributed is typed in part
+    async with AsyncExitStack() as stack:
+        mine = await stack.enter_async_context(
+            make(client.scheduler.address, security=client.security, asynchronous=True)
         )
-    return _computed(value, client)
+        result = await function(**arguments, **dict.fromkeys(client_names, mine))
+        # While the client is there: without it its futures are lost.
+        return await mine.gather(result) if _holds_futures(result) else result
 
 
-async def _awaited(value: Any) -> Any:
-    return await value
+async def _await(result: Awaitable[Any]) -> Any:
+    return await result
 
 
-def _computed(value: Any, client: Any) -> Any:
-    dask: Any = import_module("dask")  # loaded already, by whoever made the client
-    future: Any = import_module("distributed").Future
+def _compute(result: Any) -> Any:
+    if isinstance(result, GeneratorType | AsyncGeneratorType):
+        raise FlowFailed(
+            "the flow returned a generator, which nobody would consume",
+            where=getattr(result, "__qualname__", "flow"),
+            do="return a list or a value",
+        )
+    if not isinstance(result, list | tuple | dict | set) and not is_dask_collection(result):
+        return result
+    run: Any = compute
+    (computed,) = run(result)
+    return computed
 
-    if isinstance(value, future):
-        return value.result()
-    if dask.is_dask_collection(value):
-        return client.compute(value, sync=True)
-    if isinstance(value, list | tuple | dict | set):
-        gathered = client.gather(value) if _has_future(value, future) else value
-        (computed,) = dask.compute(gathered, scheduler=client.get)
-        return computed
+
+def _holds_futures(value: Any) -> bool:
+    """Whether there are futures in the containers that ``Client.gather`` looks into."""
+    if isinstance(value, dict):
+        return any(_holds_futures(one) for one in value.values())
+    if isinstance(value, list | tuple | set):
+        return any(_holds_futures(one) for one in value)
+    return isinstance(value, Future)
+
+
+def plain(value: Any) -> Any:
+    """Return numbers of NumPy and pandas as Python's own, also inside lists and dictionaries."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(plain(one) for one in value)
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        return value.item()
     return value
-
-
-def _has_future(value: Any, future: type) -> bool:
-    items = value.values() if isinstance(value, dict) else value
-    return any(isinstance(item, future) for item in items)

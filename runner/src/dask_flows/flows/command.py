@@ -1,66 +1,108 @@
-"""Run a command line as a flow: in a process group of its own, with the cluster in its environment."""
+"""Run a command as a flow: any program, with its own ``Client()``."""
 
 import os
+import shlex
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from dask_flows.errors import BadFlow, FlowFailed
 
-KILL_AFTER = 5.0  # seconds between the first signal and SIGKILL
+PASS_ON_SECONDS = 3.0  # of the 5 in which an interrupted run ends
 
 
-class Command:
-    """One process group; ``signal`` may be called from any thread."""
+def run_command(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    environment: Mapping[str, str],
+    hear: Callable[[str], None] | None,
+) -> None:
+    """Run the command to its end, in a process group of its own.
 
-    def __init__(
-        self, words: Sequence[str], environment: Mapping[str, str], folder: Path | None
-    ) -> None:
-        self._words = list(words)
-        self._environment = dict(environment)
-        self._folder = folder
-        self._process: subprocess.Popen[bytes] | None = None
+    An interruption is passed on to the group, which is killed if it stays. ``hear`` takes the lines of
+    its standard output; without it they go where ours go. Raises BadFlow, FlowFailed.
+    """
+    process = _start(command, folder, environment, piped=hear is not None)
+    reader = None
+    if hear is not None and process.stdout is not None:
+        reader = threading.Thread(target=_read, args=(process.stdout, hear), daemon=True)
+        reader.start()
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        _end(process)
+        raise
+    finally:
+        if reader is not None:
+            reader.join(PASS_ON_SECONDS)
+    if code:
+        raise FlowFailed(
+            f"the command {_how(code)}", where=shlex.join(command), do="see its output above"
+        )
 
-    def run(self) -> None:
-        """Run it to its end; raises BadFlow if it cannot start, FlowFailed if it ends badly."""
-        text = " ".join(self._words)
-        try:
-            self._process = subprocess.Popen(  # noqa: S603 - running it is what was asked for
-                self._words, env=self._environment, cwd=self._folder, start_new_session=True
-            )
-        except OSError as error:
-            raise BadFlow(
-                f"cannot start the command: {error.strerror}", where=text, do="check name and image"
-            ) from None
-        try:
-            code = self._process.wait()
-        finally:
-            self.end()
-        if code < 0:
-            raise FlowFailed(f"the command was ended by {signal.Signals(-code).name}", where=text)
-        if code > 0:
-            raise FlowFailed(
-                f"the command exited with code {code}", where=text, do="its output is above"
-            )
 
-    def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+def check_command(command: Sequence[str]) -> None:
+    """Raise BadFlow for a command that is none."""
+    if not command or not all(isinstance(word, str) for word in command) or not command[0]:
+        raise BadFlow("the command is empty", where="command", do="give a program and its words")
 
-    def end(self) -> None:
-        """Make sure that nothing of the group is left."""
-        process = self._process
-        if process is None:
-            return
-        if process.poll() is None:
-            self.signal(signal.SIGTERM)
-            killer = threading.Timer(KILL_AFTER, self.signal, [signal.SIGKILL])
-            killer.start()
-            process.wait()
-            killer.cancel()
-        self.signal(signal.SIGKILL)  # children that outlived it
+
+def _start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], *, piped: bool
+) -> "subprocess.Popen[str]":
+    check_command(command)
+    try:
+        return subprocess.Popen(  # noqa: S603 - running the user's program is the purpose
+            list(command),
+            cwd=folder,
+            env=dict(environment),
+            stdout=subprocess.PIPE if piped else None,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except FileNotFoundError:
+        raise BadFlow(
+            f"there is no program {command[0]!r}",
+            where=shlex.join(command),
+            do="check its name and PATH (in the cluster: the image)",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise BadFlow(
+            f"the command cannot be started: {error}",
+            where=shlex.join(command),
+            do="make the file executable, or start it with its interpreter",
+        ) from None
+
+
+def _read(lines: IO[str], hear: Callable[[str], None]) -> None:
+    with lines:
+        for line in lines:
+            hear(line.rstrip("\n"))
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Pass SIGTERM on; the group has some seconds, then it is killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(PASS_ON_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(PASS_ON_SECONDS)
+
+
+def _how(code: int) -> str:
+    if code > 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}"

@@ -1,157 +1,183 @@
-"""Find a flow by its name: ``package.module:name`` or ``path/file.py:name``.
-
-Every way this can go wrong is a BadFlow that says what was found, where, and what to do; a mistake inside
-the user's own module shows the user's own frames.
-"""
+"""Find a flow: ``package.module:name`` or ``path/file.py:name``."""
 
 import difflib
 import importlib
 import importlib.util
 import inspect
 import sys
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from dask_flows.errors import BadFlow
+from dask_flows.flows import names
+from dask_flows.flows.source import by_value, importable, is_installed, is_own
 
-FORM = "write package.module:name or path/file.py:name"
+WRITE_LIKE = "write it like flow.py:main or package.module:main"
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A callable and where it came from; ``root`` is the folder of a flow in a file."""
+    """A flow that is imported; ``reference`` is how the user wrote it."""
 
-    name: str
+    reference: str
     function: Callable[..., Any]
-    root: Path | None
 
 
-def load_flow(name: str, source: Path | None = None) -> Flow:
-    """Import a flow; files are looked for in ``source``, else in the current folder.
+@contextmanager
+def load(reference: str, folder: Path) -> Iterator[Flow]:
+    """Import a flow; its modules stay importable while the context lasts. Raises BadFlow.
 
-    Raises BadFlow.
+    ``folder`` is where files and modules are looked for: the source, or the current directory.
     """
-    where, colon, attribute = name.rpartition(":")
-    if not (colon and where and attribute):
-        raise BadFlow(f"{name!r} does not name a flow", where="flow", do=FORM)
-    if where.endswith(".py"):
-        file = ((source or Path.cwd()) / where).resolve()
-        return Flow(name, _callable(_from_file(file, name), attribute, name), file.parent)
-    _search_first(source or Path.cwd())
-    return Flow(name, _callable(_from_module(where, name), attribute, name), source)
+    module_part, name = split(reference)
+    folder = folder.absolute()
+    if module_part.endswith(".py"):
+        path = Path(module_part)
+        file = path if path.is_absolute() else folder / path
+        root, module_name = names.of_file(names.tidy(file))
+        if not file.is_file():
+            raise _no_file(reference, file)
+        with importable(root):
+            module = _run(reference, lambda: _import_file(file, module_name))
+            yield Flow(reference, _attribute(reference, module, name))
+    else:
+        with importable(folder):
+            module = _run(reference, lambda: _import_module(reference, module_part))
+            yield Flow(reference, _attribute(reference, module, name))
 
 
-def _from_file(file: Path, name: str) -> ModuleType:
-    if not file.is_file():
-        nearby = (
-            sorted(path.name for path in file.parent.glob("*.py")) if file.parent.is_dir() else []
-        )
-        beside = f"; beside it: {', '.join(nearby)}" if nearby else ""
-        raise BadFlow(f"there is no file {file.name}{beside}", where=name, do="check the path")
-    _search_first(file.parent)
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None, "a .py file always has a spec"
-    assert spec.loader is not None, "and a loader"
+def split(reference: str) -> tuple[str, str]:
+    """Return module or file, and the name in it; raises BadFlow."""
+    module, colon, name = reference.rpartition(":")
+    if not colon:
+        raise BadFlow(f"{reference!r} names no function", where="FLOW", do=names.advice(reference))
+    is_file = module.endswith(".py")
+    if not module or not (is_file or names.dotted(module)):
+        raise BadFlow(f"{module!r} is no module and no file", where=reference, do=WRITE_LIKE)
+    if not names.dotted(name):
+        raise BadFlow(f"{name!r} is not a name", where=reference, do=WRITE_LIKE)
+    return module, name
+
+
+def _import_file(file: Path, module_name: str) -> ModuleType:
+    """Import one file under a name that is free; its package, if it has one, is imported first."""
+    parent = module_name.rpartition(".")[0]
+    if parent:
+        importlib.import_module(parent)
+    known = sys.modules.get(module_name)
+    if known is not None and getattr(known, "__file__", None) == str(file):
+        return known
+    if known is not None or module_name in sys.stdlib_module_names:
+        module_name = f"flow_{module_name}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
-    # Pickle looks functions up by their module's name, so it must be importable under it.
-    sys.modules[file.stem] = module
-    _guarded(partial(spec.loader.exec_module, module), name, file.parent)
+    sys.modules[module_name] = module
+    by_value(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[module_name]
+        raise
     return module
 
 
-def _from_module(module: str, name: str) -> ModuleType:
-    found: list[ModuleType] = []
-    _guarded(lambda: found.append(importlib.import_module(module)), name, None, wanted=module)
-    return found[0]
-
-
-def _guarded(
-    importing: Callable[[], object], name: str, root: Path | None, wanted: str = ""
-) -> None:
-    """Import, and turn every failure into a BadFlow."""
+def _import_module(reference: str, name: str) -> ModuleType:
     try:
-        importing()
-    except SyntaxError as error:
-        line = f": {error.text.strip()}" if error.text else ""
-        raise BadFlow(
-            f"{error.msg}{line}",
-            where=f"{_short(error.filename, root)}:{error.lineno}" if error.filename else name,
-            do="correct the line",
-        ) from error
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        own = error.name is not None and (
-            wanted == error.name or wanted.startswith(f"{error.name}.")
-        )
-        do = (
-            "check the name; it must be beside the flow or in the image"
-            if own
-            else "put it beside the flow, or build an image with it"
-        )
-        place = name if own else _place(error, root) or name
-        raise BadFlow(f"there is no module {error.name}", where=place, do=do) from error
-    except (Exception, SystemExit) as error:
-        raise BadFlow(
-            f"importing it raised {type(error).__name__}: {error}",
-            where=_place(error, root) or name,
-            do="correct the module; its traceback is above",
-        ) from error
+        # The flow's module itself, or one that it imports? Only the first is a wrong reference.
+        missing = error.name or ""
+        if name == missing or name.startswith(f"{missing}."):
+            raise BadFlow(
+                f"there is no module {missing!r}",
+                where=reference,
+                do="check the name; a file is written path/file.py:name",
+            ) from None
+        raise
+    _let_travel(module)
+    return module
 
 
-def _callable(module: ModuleType, attribute: str, name: str) -> Callable[..., Any]:
-    missing = object()
-    found = getattr(module, attribute, missing)
-    if found is missing:
-        names = [key for key, value in vars(module).items() if callable(value) and key[0] != "_"]
-        near = difflib.get_close_matches(attribute, names, n=3) or sorted(names)[:5]
-        raise BadFlow(
-            f"there is no {attribute} in {module.__name__}",
-            where=name,
-            do=f"did you mean {', '.join(near)}?" if near else "define it",
-        )
+def _let_travel(module: ModuleType) -> None:
+    """Mark a module that was loaded before we looked, or that lies in a folder of PYTHONPATH."""
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__.partition(".")[0] == "dask_flows":
+        return
+    depth = module.__name__.count(".") + (1 if hasattr(module, "__path__") else 0)
+    root = Path(file).absolute().parents[depth]
+    if is_own(Path(file).absolute(), root) and not is_installed(root):
+        by_value(sys.modules[module.__name__.partition(".")[0]])
+
+
+def _attribute(reference: str, module: ModuleType, name: str) -> Callable[..., Any]:
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            candidates = [n for n, value in vars(found).items() if callable(value) and n[0] != "_"]
+            near = difflib.get_close_matches(part, candidates, n=3) or sorted(candidates)[:5]
+            raise BadFlow(
+                f"there is no {part!r} in {getattr(found, '__name__', module.__name__)}",
+                where=reference,
+                do=f"did you mean {', '.join(near)}?" if near else "define it",
+            )
+        found = getattr(found, part)
     if not callable(found):
         raise BadFlow(
-            f"{attribute} is a {type(found).__name__}, not callable",
-            where=name,
+            f"{name} is not callable, it is {names.kind(found)}",
+            where=reference,
             do="name a function",
         )
+    _refuse_generators(reference, found)
     function: Callable[..., Any] = found
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise BadFlow(
-            f"{attribute} is a generator: calling it does nothing",
-            where=name,
-            do="return a value instead of yielding",
-        )
     return function
 
 
-def _search_first(folder: Path) -> None:
-    """Make modules of this folder importable, before all others."""
-    path = str(folder)
-    if path not in sys.path:
-        sys.path.insert(0, path)
+def _refuse_generators(reference: str, found: Any) -> None:
+    function = inspect.unwrap(found)
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise BadFlow(
+            "the flow is a generator: calling it would run nothing",
+            where=reference,
+            do="return a value instead of yielding, or write a function that consumes it",
+        )
 
 
-def _place(error: BaseException, root: Path | None) -> str:
-    """Return file:line of the user's last frame."""
-    frames = user_frames(error)
-    return f"{_short(frames[-1].filename, root)}:{frames[-1].lineno}" if frames else ""
+def _run(reference: str, load_module: Callable[[], ModuleType]) -> ModuleType:
+    """Import, and turn whatever the user's module does wrong into a BadFlow."""
+    try:
+        return load_module()
+    except (BadFlow, KeyboardInterrupt):
+        raise
+    except SyntaxError as error:
+        where = f"{error.filename}:{error.lineno}"
+        raise BadFlow(
+            f"syntax error: {error.msg}", where=where, do="correct the line shown above"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise BadFlow(
+            f"the import of the flow failed: {error}",
+            where=names.place(error, reference),
+            do="install the package (in the cluster: in the image), or put the module beside the flow",
+        ) from error
+    except BaseException as error:
+        raise BadFlow(
+            f"the import of the flow failed: {type(error).__name__}: {error}",
+            where=names.place(error, reference),
+            do="see the traceback above",
+        ) from error
 
 
-def user_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """Return the frames of a traceback that are neither ours nor the import system's."""
-    ours = str(Path(__file__).parents[1])
-    return [
-        frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((ours, "<frozen")) and "/importlib/" not in frame.filename
-    ]
-
-
-def _short(filename: str | None, root: Path | None) -> str:
-    path = Path(filename or "?")
-    return str(path.relative_to(root)) if root and path.is_relative_to(root) else str(path)
+def _no_file(reference: str, file: Path) -> BadFlow:
+    beside = sorted(p.name for p in file.parent.glob("*.py")) if file.parent.is_dir() else []
+    near = difflib.get_close_matches(file.name, beside, n=3) or beside[:5]
+    return BadFlow(
+        f"there is no file {file}",
+        where=reference,
+        do=f"did you mean {', '.join(near)}?" if near else "check the path",
+    )

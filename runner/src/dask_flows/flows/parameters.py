@@ -1,82 +1,150 @@
-"""Check parameters against a flow's signature, all faults in one message."""
+"""Check parameters against a flow's signature: all faults in one message, before anything runs."""
 
 import difflib
 import inspect
+import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from dask_flows.errors import BadParameters
+from dask_flows.errors import BadFlow, BadParameters
+from dask_flows.flows.names import kind
 
-# What JSON can hold, by the plain annotations that say so; others are the flow's own business.
-_KINDS: dict[Any, tuple[type, ...]] = {
-    bool: (bool,),
-    int: (int,),
-    float: (int, float),
-    str: (str,),
-    list: (list,),
-    dict: (dict,),
-}
+# What JSON can hold. Other annotations are the flow's own affair and are not checked.
+_CHECKED = (bool, int, float, str, list, dict, tuple, type(None))
+_GIVEN_BY_CALLER = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def bind(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keyword arguments to call a flow with; raises BadParameters."""
-    signature = inspect.signature(function)
+def bind(
+    reference: str, function: Callable[..., Any], parameters: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the arguments, and the names of parameters that take the run's Dask client.
+
+    Raises BadParameters with all faults, BadFlow for a signature that cannot be called by name.
+    """
+    signature = _signature(reference, function)
+    hints = _hints(function)
+    clients = [name for name in signature.parameters if _is_client(hints.get(name))]
     named = {
         name: parameter
         for name, parameter in signature.parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.kind in _GIVEN_BY_CALLER and name not in clients
     }
-    injected = {name for name in named if is_client(_annotation(function, name))}
-    anything = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    _refuse_positional(reference, signature)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     faults = [
-        f"{name}: only by position" for name, p in named.items() if p.kind is p.POSITIONAL_ONLY
+        *_unknown(parameters, named, clients, open_ended=open_ended),
+        *_missing(parameters, named),
+        *_mistyped(parameters, named, hints),
     ]
-    if not anything:
-        faults += [_unknown(name, named) for name in given if name not in named]
-    for name, parameter in named.items():
-        if name in given:
-            faults += _wrong_kind(name, given[name], _annotation(function, name))
-        elif parameter.default is parameter.empty and name not in injected:
-            faults.append(f"{name}: missing")
     if faults:
-        wanted = ", ".join(str(p) for n, p in signature.parameters.items() if n not in injected)
-        raise BadParameters(
-            "; ".join(faults), where=f"{function.__name__}({wanted})", do="pass -p name=value"
-        )
-    return dict(given)
+        raise BadParameters("; ".join(faults), where=reference, do=_usage(named))
+    return dict(parameters), clients
 
 
-def client_parameters(function: Callable[..., Any]) -> list[str]:
-    """Return the parameters that are annotated ``distributed.Client``: they receive the client."""
-    return [
-        name
-        for name in inspect.signature(function).parameters
-        if is_client(_annotation(function, name))
-    ]
+def _signature(reference: str, function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError) as error:
+        raise BadFlow(
+            f"the flow's signature cannot be read: {error}",
+            where=reference,
+            do="name a function written in Python",
+        ) from None
 
 
-def is_client(annotation: Any) -> bool:
-    """Whether an annotation, or its text, means ``distributed.Client``."""
-    if isinstance(annotation, str):
-        return annotation in ("Client", "distributed.Client", "dask.distributed.Client")
-    return (
-        getattr(annotation, "__name__", "") == "Client"
-        and getattr(annotation, "__module__", "").partition(".")[0] == "distributed"
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return get_type_hints(inspect.unwrap(function))
+    except Exception:  # noqa: BLE001 - annotations may name what is not there at run time
+        return {}
+
+
+def _is_client(hint: Any) -> bool:
+    """Whether the annotation is ``distributed.Client``, alone or as one of a union."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_is_client(one) for one in get_args(hint))
+    if not inspect.isclass(hint):
+        return False
+    return any(
+        c.__module__ == "distributed.client" and c.__name__ == "Client" for c in hint.__mro__
     )
 
 
-def _annotation(function: Callable[..., Any], name: str) -> Any:
-    return getattr(function, "__annotations__", {}).get(name)
+def _refuse_positional(reference: str, signature: inspect.Signature) -> None:
+    for name, parameter in signature.parameters.items():
+        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+            raise BadFlow(
+                f"the flow's parameter {name!r} cannot be given by name",
+                where=reference,
+                do="remove the / from its signature",
+            )
 
 
-def _unknown(name: str, named: Mapping[str, Any]) -> str:
-    near = difflib.get_close_matches(name, named, n=1)
-    return f"{name}: unknown{f', did you mean {near[0]}?' if near else ''}"
+def _unknown(
+    given: Mapping[str, Any], named: Mapping[str, Any], clients: list[str], *, open_ended: bool
+) -> list[str]:
+    faults = [f"{name} is filled in by dask-flows" for name in given if name in clients]
+    if open_ended:
+        return faults
+    for name in given:
+        if name in named or name in clients:
+            continue
+        near = difflib.get_close_matches(name, named, n=1)
+        faults.append(f"there is no parameter {name}" + (f", but {near[0]}" if near else ""))
+    return faults
 
 
-def _wrong_kind(name: str, value: Any, annotation: Any) -> list[str]:
-    kinds = _KINDS.get(annotation)
-    if kinds is None:
-        return []
-    fits = isinstance(value, kinds) and (annotation is bool or not isinstance(value, bool))
-    return [] if fits else [f"{name}: {value!r} is not {annotation.__name__}"]
+def _missing(given: Mapping[str, Any], named: Mapping[str, inspect.Parameter]) -> list[str]:
+    return [
+        f"{name} is missing"
+        for name, parameter in named.items()
+        if name not in given and parameter.default is parameter.empty
+    ]
+
+
+def _mistyped(
+    given: Mapping[str, Any], named: Mapping[str, Any], hints: Mapping[str, Any]
+) -> list[str]:
+    return [
+        f"{name} is {kind(value)} ({_short(value)}), not {_name(hints[name])}"
+        for name, value in given.items()
+        if name in named and name in hints and not fits(value, hints[name])
+    ]
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value fits an annotation; True where that cannot be known."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return any(fits(value, one) for one in get_args(hint))
+    wanted = origin if origin is not None else hint
+    if wanted not in _CHECKED:
+        return True
+    if isinstance(value, bool):
+        return wanted is bool
+    if wanted is float:
+        return isinstance(value, int | float)
+    if wanted is tuple:
+        return isinstance(value, list | tuple)
+    return isinstance(value, wanted)
+
+
+def _name(hint: Any) -> str:
+    if inspect.isclass(hint) and get_origin(hint) is None:
+        return "null" if hint is type(None) else hint.__name__
+    return str(hint).replace("typing.", "")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004
+
+
+def _usage(named: Mapping[str, inspect.Parameter]) -> str:
+    if not named:
+        return "the flow takes no parameters"
+    return f"it takes {', '.join(_show(name, p) for name, p in named.items())}"
+
+
+def _show(name: str, parameter: inspect.Parameter) -> str:
+    return name if parameter.default is parameter.empty else f"{name}={parameter.default!r}"

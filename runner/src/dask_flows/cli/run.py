@@ -1,0 +1,139 @@
+"""``dask-flows run``: run a flow here, on whatever cluster the arguments name."""
+
+import argparse
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dask_flows.cli.session import add_debug_argument
+
+if TYPE_CHECKING:
+    from dask_flows.config import Environment
+    from dask_flows.run import Request
+
+EPILOG = """\
+examples:
+  dask-flows run flow.py:diamond                       # workers on this machine
+  dask-flows run flow.py:etl -p rows=1000000 --workers 4 --memory 2GiB
+  dask-flows run mypkg.flows:nightly --address tcp://scheduler:8786
+  dask-flows run -- python script.py --fast            # any program that makes a Client()
+
+exit codes: 0 ok, 1 the flow failed, 2 bad flow or parameters, 3 cluster not ready in time,
+4 scheduler lost, 5 deadline, 130 and 143 interrupted
+"""
+
+CONNECT_SECONDS = 60.0
+INTERRUPTED = (130, 143)
+CLOSE_SECONDS = 10.0  # a run that is over does not wait longer for what will not close
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser(
+        "run",
+        help="run a flow here: on this machine's cores, or on a cluster by its address",
+        description="Run a flow; its Client() and get_client() need no arguments.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "flow", nargs="?", metavar="FLOW", help="path/file.py:name or package.module:name"
+    )
+    parser.add_argument(
+        "command", nargs="*", metavar="COMMAND", help="after --: a command line instead"
+    )
+    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="K=V", dest="pairs",
+                        help="a parameter: JSON, else text; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="parameters as JSON or YAML"
+    )
+    _add_cluster(parser)
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--connect-timeout", type=float, default=CONNECT_SECONDS, metavar="S",
+                        help="scheduler and workers are ready within S seconds (default %(default)g)")  # fmt: skip
+    limits.add_argument("--deadline", type=float, metavar="S", help="the run may take S seconds")
+    parser.add_argument("--output", choices=["text", "json"], default="text",
+                        help="json: one object per line, nothing else on standard output")  # fmt: skip
+    parser.add_argument(
+        "--attempt", type=Path, metavar="DIR", help="the agent's orders (used in its pods)"
+    )
+    add_debug_argument(parser)
+    parser.set_defaults(handler=main)
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "cluster", "a flag wins over DASK_SCHEDULER_ADDRESS, which wins over this machine"
+    )
+    group.add_argument("--mode", choices=["local", "static", "ephemeral"])
+    group.add_argument("--address", metavar="TCP", help="scheduler to use, like tcp://host:8786")
+    group.add_argument("--minimum-workers", type=int, default=1, metavar="N",
+                       help="wait for N workers (default %(default)s)")  # fmt: skip
+    group.add_argument("--workers", type=int, metavar="N", help="local worker processes")
+    group.add_argument("--threads", type=int, metavar="N", help="threads of each local worker")
+    group.add_argument("--memory", metavar="SIZE", help="memory of each local worker, like 2GiB")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run it; returns the exit code of the run."""
+    from dask_flows.config import Environment
+    from dask_flows.deadline import SystemClock
+    from dask_flows.run import run
+    from dask_flows.run.quiet import quiet
+    from dask_flows.ui import make_ui
+
+    environment, clock = Environment.read(), SystemClock()
+    request = _of_attempt(args) if args.attempt else _of_arguments(args, environment)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(line_buffering=True)  # logs are read while they are written
+    if not args.debug:
+        quiet()
+    ui = make_ui(args.output, clock, color=not environment.no_color)
+    code = run(request, ui, environment, clock, on_outcome=_end_soon)
+    if code in INTERRUPTED:
+        # What was interrupted in the middle of its start complains when the interpreter ends.
+        ui.flush()
+        os._exit(code)
+    return code
+
+
+def _of_arguments(args: argparse.Namespace, environment: "Environment") -> "Request":
+    from dask_flows.cli.arguments import flow_or_command, parameters
+    from dask_flows.clusters import choose
+    from dask_flows.run import Request
+
+    flow, command = flow_or_command(args.flow, args.command)
+    mode, address = choose(args.mode, args.address, environment.scheduler_address)
+    return Request(
+        flow=flow,
+        command=command,
+        parameters=parameters(args.pairs, args.parameters),
+        mode=mode,
+        address=address,
+        minimum=args.minimum_workers,
+        maximum=args.minimum_workers,
+        workers=args.workers,
+        threads=args.threads,
+        memory=args.memory,
+        connect_timeout=args.connect_timeout,
+        deadline=args.deadline,
+        debug=args.debug,
+        show_dashboard=True,
+    )
+
+
+def _of_attempt(args: argparse.Namespace) -> "Request":
+    from dask_flows.config import load_attempt
+    from dask_flows.run import of_attempt
+
+    attempt = load_attempt(args.attempt)
+    return of_attempt(attempt, mode=args.mode or attempt.mode, debug=args.debug)
+
+
+def _end_soon(exit_code: int) -> None:
+    """End the process although a cluster does not close or the flow has left threads behind."""
+    timer = threading.Timer(CLOSE_SECONDS, os._exit, [exit_code])
+    timer.daemon = True
+    timer.start()

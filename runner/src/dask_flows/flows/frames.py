@@ -1,0 +1,54 @@
+"""Show a failure as its author needs it: the lines of the flow, without the machinery around them."""
+
+import traceback
+from pathlib import Path
+
+from dask_flows.flows.source import is_installed
+
+_MACHINERY = frozenset({"dask_flows", "dask", "distributed", "tornado", "tlz", "toolz"})
+
+
+def format_failure(error: BaseException, *, debug: bool) -> str:
+    """Return the traceback with the user's frames only; with ``debug`` with all of them."""
+    shown = traceback.TracebackException.from_exception(error)
+    if not debug:
+        _filter(shown, set())
+    return "".join(shown.format()).rstrip("\n")
+
+
+def place_of(error: BaseException) -> str:
+    """Return ``file:line`` of the user's innermost frame; empty if there is none."""
+    frames = _user_frames(traceback.extract_tb(error.__traceback__))
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+
+
+def _filter(shown: traceback.TracebackException, seen: set[int]) -> None:
+    if id(shown) in seen:
+        return
+    seen.add(id(shown))
+    shown.stack[:] = _user_frames(shown.stack)
+    for other in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
+        if other is not None:
+            _filter(other, seen)
+
+
+def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """Return the frames outside of installed packages; without any, those of other packages."""
+    outside = [f for f in stack if not _is_machinery(f) and not is_installed(Path(f.filename))]
+    own = [f for f in outside if not f.filename.startswith("<frozen")]
+    return own or [f for f in stack if not _is_machinery(f)]
+
+
+def _is_machinery(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame is Dask's or ours; flows may live anywhere else, also in a folder of our name."""
+    path = Path(frame.filename)
+    package = path.parts[_package_index(path) :]
+    return bool(package) and package[0] in _MACHINERY and path.suffix == ".py"
+
+
+def _package_index(path: Path) -> int:
+    """Return where the package path begins: after site-packages, or after a ``src`` folder."""
+    for marker in ("site-packages", "dist-packages", "src"):
+        if marker in path.parts:
+            return path.parts.index(marker) + 1
+    return len(path.parts)

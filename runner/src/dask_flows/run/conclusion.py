@@ -1,0 +1,60 @@
+"""Show how a run ended: its result, who did the work, and the last line."""
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dask_flows.clusters import Tasks
+from dask_flows.errors import UsageError
+from dask_flows.outcome import CANCELLED, SUCCEEDED, check_result
+from dask_flows.run.ending import Ending
+from dask_flows.ui import Ui, shorten
+
+if TYPE_CHECKING:
+    from dask_flows.clusters.session import Session
+
+
+def with_result(ending: Ending) -> tuple[Ending, str]:
+    """Return the ending with a result that a record can hold, and what is wrong with the flow's own.
+
+    A flow that has done its work does not fail for what it returns.
+    """
+    if ending.result is None:
+        return ending, ""
+    try:
+        return replace(ending, result=check_result(ending.result)), ""
+    except UsageError as error:
+        shown = f"result {shorten(ending.result)}"
+        return replace(ending, result=None), f"{shown}\nwarning: the result is not kept: {error}"
+
+
+def show(ui: Ui, ending: Ending, complaint: str, seconds: float, session: "Session | None") -> None:
+    """Write the end of the run; the last line says how it ended and how long it took."""
+    if ending.outcome == SUCCEEDED:
+        if complaint:
+            ui.say(complaint, event="result")
+        elif ending.result is not None:
+            ui.say(
+                f"result {json.dumps(ending.result, ensure_ascii=False)}",
+                event="result",
+                result=ending.result,
+            )
+        tasks = session.tasks() if session is not None else None
+        if tasks is not None and tasks.workers:
+            _show_work(ui, tasks)
+        ui.say(f"succeeded in {seconds:.1f} s", event="succeeded", seconds=round(seconds, 2))
+        return
+    how = "cancelled" if ending.outcome == CANCELLED else "failed"
+    ui.fail(
+        ending.traceback,
+        f"{how} after {seconds:.1f} s: {ending.reason}: {ending.message}",
+        reason=ending.reason,
+        exit_code=ending.exit_code,
+    )
+
+
+def _show_work(ui: Ui, tasks: Tasks) -> None:
+    counts = dict(sorted(tasks.workers.items()))
+    each = ", ".join(f"{name} {count}" for name, count in counts.items())
+    ui.say(f"{sum(counts.values())} tasks done: {each}", event="tasks", workers=counts)
+    ui.say(f"work done by: {', '.join(counts)}", event="workers", names=list(counts))

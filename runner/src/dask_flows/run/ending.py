@@ -1,0 +1,75 @@
+"""How a run ended: one rule for every way, in one place."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dask_flows.errors import DaskFlowsError, FlowFailed, SchedulerLost
+from dask_flows.flows.frames import format_failure, place_of
+from dask_flows.outcome import FAILED, SUCCEEDED
+from dask_flows.run.stopping import Cause
+
+if TYPE_CHECKING:
+    from dask_flows.clusters.session import Session
+
+_KILLED_WORKER = "KilledWorker"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """An outcome with what is shown to people."""
+
+    outcome: str
+    reason: str = ""
+    message: str = ""
+    exit_code: int = 0
+    exception: str | None = None
+    traceback: str = ""
+    result: Any = None
+
+
+def success(result: Any) -> Ending:
+    """Return the ending of a flow that returned."""
+    return Ending(SUCCEEDED, result=result)
+
+
+def stopped(cause: Cause) -> Ending:
+    """Return the ending of a run that was stopped."""
+    return Ending(cause.outcome, cause.reason, cause.message, cause.exit_code)
+
+
+def failure(error: BaseException, flow: str, session: "Session | None", *, debug: bool) -> Ending:
+    """Return the ending for what was raised on the way or by the flow."""
+    if isinstance(error, SystemExit):
+        return _exited(error, flow)
+    if session is not None and (lost := session.blamed(error)):
+        own = format_failure(error, debug=debug)
+        do = "run it again; see why the scheduler ended"
+        return _ours(SchedulerLost(lost, where=session.attached.address, do=do), own)
+    if isinstance(error, DaskFlowsError):
+        shown = error if debug else error.__cause__
+        return _ours(error, format_failure(shown, debug=debug) if shown else "")
+    name = type(error).__name__
+    said = f"{name}: {error}" if str(error) else name
+    told = FlowFailed(said, where=place_of(error) or flow, do=_advice(name))
+    return _ours(told, format_failure(error, debug=debug), exception=name)
+
+
+def _ours(error: DaskFlowsError, traceback: str, exception: str | None = None) -> Ending:
+    return Ending(FAILED, error.reason, str(error), error.exit_code, exception, traceback)
+
+
+def _exited(error: SystemExit, flow: str) -> Ending:
+    """A flow may end itself: without a code, or with 0, it has succeeded."""
+    if error.code is None or error.code == 0:
+        return success(None)
+    do = "see its output above"
+    told = FlowFailed(f"the flow called sys.exit({error.code!r})", where=flow, do=do)
+    return _ours(told, "", exception="SystemExit")
+
+
+def _advice(name: str) -> str:
+    if name == _KILLED_WORKER:
+        return (
+            "the task may need more memory than a worker has: give workers more, or split the data"
+        )
+    return "see the traceback above"

@@ -1,0 +1,196 @@
+"""Claims: guarded, in the right mode, paused while an upgrade drains the shared cluster."""
+
+import asyncio
+
+import pytest
+from fakes.stage import Stage, playing
+
+from dask_flows.agent.beginning import PAUSED
+from dask_flows.kube.errors import Conflict
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, LEASES, SECRETS
+from dask_flows.names import ANNOTATION_TARGET
+
+pytestmark = pytest.mark.looptime
+
+
+def take_lease(stage: Stage, *, target: str = "next", seconds: int = 15) -> None:
+    """Take the pause Lease as the hook does."""
+    stage.api.add(
+        LEASES,
+        {
+            "metadata": {"name": "r-dask-flows-pause", "annotations": {ANNOTATION_TARGET: target}},
+            "spec": {
+                "leaseDurationSeconds": seconds,
+                "renewTime": stage.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            },
+        },
+    )
+
+
+async def test_a_claim_on_a_stale_copy_is_dropped() -> None:
+    """409: somebody changed the run; it is looked at again, and claimed once."""
+    async with playing() as stage:
+        stage.api.faults.fail("patch/status", "flowruns", Conflict("changed"), times=3)
+        stage.submit()
+        await stage.started()
+
+        assert len(stage.jobs()) == 1
+
+
+async def test_two_agents_make_one_attempt() -> None:
+    """Names and guards keep them from doing anything twice."""
+    async with playing() as stage:
+        second = Stage()
+        second.api = stage.api
+        second.agent = type(stage.agent)(stage.api, stage.config, stage.clock)
+        other = asyncio.create_task(second.agent.run())
+        for number in range(10):
+            stage.submit(f"run-{number}")
+        runners = await asyncio.gather(*(stage.started(f"run-{n}") for n in range(10)))
+        for runner in runners:
+            await runner.finish(stage.channel)
+        await asyncio.gather(*(stage.cleaned(f"run-{n}") for n in range(10)))
+        other.cancel()
+
+        assert len(stage.jobs()) == len(set(stage.jobs())) == 10
+
+
+@pytest.mark.parametrize(
+    ("mode", "allowed", "asked", "phase"),
+    [
+        ("ephemeral", False, "ephemeral", "Starting"),
+        ("ephemeral", False, "local", "Failed/InvalidSpec"),
+        ("ephemeral", True, "local", "Starting"),
+        ("ephemeral", True, "static", "Failed/InvalidSpec"),
+    ],
+)
+async def test_a_run_may_choose_its_mode_only_if_the_release_says_so(
+    mode: str, allowed: bool, asked: str, phase: str
+) -> None:
+    """And only modes that the release can offer."""
+    async with playing(mode, allowModeOverride=allowed) as stage:
+        stage.submit(mode=asked)
+        await asyncio.sleep(1)
+
+        assert stage.phase() == phase
+
+
+async def test_a_paused_release_claims_nothing_for_the_shared_cluster() -> None:
+    """The run waits with the reason; it starts at once when the Lease goes."""
+    async with playing("static") as stage:
+        take_lease(stage)
+        stage.submit()
+        await asyncio.sleep(5)
+
+        assert (stage.phase(), stage.status()["message"]) == ("Pending/Queued", PAUSED)
+        assert stage.left() == []
+        stage.api.remove(LEASES, "ns", "r-dask-flows-pause")
+        await asyncio.sleep(0.5)
+        assert stage.phase() == "Starting"
+
+
+async def test_a_lease_that_nobody_renews_runs_out() -> None:
+    """A hook that was killed does not stop the release for good."""
+    async with playing("static") as stage:
+        take_lease(stage, seconds=15)
+        stage.submit()
+        await asyncio.sleep(14)
+
+        assert stage.phase() == "Pending/Queued"
+        await asyncio.sleep(2)
+        assert stage.phase() == "Starting"
+
+
+async def test_other_modes_do_not_pause() -> None:
+    """Only the shared cluster is drained."""
+    async with playing("ephemeral") as stage:
+        take_lease(stage)
+        stage.submit()
+        await stage.started()
+
+
+async def test_the_upgraded_agent_ends_the_pause() -> None:
+    """The Lease names the configuration it leads to; who has it, goes on and removes the Lease."""
+    async with playing("static") as stage:
+        take_lease(stage, target="c0ffee", seconds=60)
+        stage.submit()
+        await stage.started()
+
+        assert stage.api.names(LEASES) == []
+
+
+async def test_a_lease_that_cannot_be_read_pauses_nothing() -> None:
+    """Somebody else's Lease of the same name has no say."""
+    async with playing("static") as stage:
+        stage.api.add(LEASES, {"metadata": {"name": "r-dask-flows-pause"}, "spec": {}})
+        stage.submit()
+        await stage.started()
+
+
+async def test_an_attempt_that_has_not_begun_follows_the_new_release() -> None:
+    """Claimed, but without a ConfigMap: nothing was made, so the new mode holds."""
+    async with playing("static") as stage:
+        stage.api.faults.fail("create", "configmaps", Conflict("not yet"), times=1000)
+        stage.submit()
+        await stage.until(lambda: stage.phase() == "Starting")
+        stage.api.faults.clear()
+        await stage.restart(mode="ephemeral")
+        await stage.started()
+
+        assert stage.status()["mode"] == "ephemeral"
+        assert stage.status()["clusterName"] == stage.jobs()[0]
+
+
+async def test_a_secret_without_a_job_is_made_again() -> None:
+    """Its token is known to nobody."""
+    async with playing("static") as stage:
+        stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=1)
+        stage.submit()
+        await stage.started()
+
+        writes = [(verb, plural) for verb, plural, _ in stage.api.writes if plural == "secrets"]
+        assert writes == [("create", "secrets"), ("delete", "secrets"), ("create", "secrets")]
+
+
+async def test_a_job_that_lost_its_secret_is_made_again() -> None:
+    """Its pod could never prove who it is; it has not started, so nothing runs twice."""
+    async with playing("static") as stage:
+        stage.nodes.no_pods = True
+        stage.submit()
+        await stage.until(lambda: stage.jobs())
+        await stage.kill_agent()
+        stage.api.remove(SECRETS, "ns", stage.jobs()[0])
+        stage.agent.cache.jobs.assume({"metadata": {"name": "x", "uid": "x"}})
+        await stage.restart()
+        await asyncio.sleep(30)
+
+        assert stage.phase() == "Starting"
+
+
+async def test_parameters_and_files_reach_the_attempt() -> None:
+    """They are left out of memory, and read again when the attempt is made."""
+    async with playing("static") as stage:
+        files = [{"path": "flow.py", "content": "x = 1"}]
+        stage.submit(parameters={"n": 3}, source={"files": files})
+        await stage.started()
+        data = stage.api.read(CONFIG_MAPS, stage.jobs()[0])["data"]
+
+        assert data["parameters.json"] == '{"n": 3}'
+        assert data["source-0"] == "x = 1"
+        view = stage.agent.cache.runs.get("diamond")
+        assert view is not None
+        assert (view.run.spec.parameters, view.run.spec.files) == ({}, ())
+
+
+async def test_a_namesake_is_another_run() -> None:
+    """Deleted and made again under the same name: other objects, another life."""
+    async with playing("static") as stage:
+        stage.submit()
+        await stage.started()
+        stage.api.remove(FLOWRUNS, "ns", "diamond")
+        stage.submit()
+        await (await stage.started()).finish(stage.channel)
+        await stage.cleaned()
+
+        assert stage.phase() == "Succeeded"
+        assert len(set(stage.jobs())) == 2

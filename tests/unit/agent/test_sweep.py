@@ -1,0 +1,98 @@
+"""The sweep removes what no live attempt needs, and nothing else."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fakes.stage import playing
+
+from dask_flows import names
+from dask_flows.kube.errors import Unreachable
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+
+pytestmark = pytest.mark.looptime
+
+
+def ours(name: str, uid: str, component: str = "worker", attempt: int = 1, **more: Any) -> Any:
+    """Return an object with our labels."""
+    labels = names.attempt_labels("lost", uid, attempt, component)
+    meta = {"name": name, "labels": {**labels, names.LABEL_INSTANCE: "r"}}
+    return {"metadata": meta, "spec": {"containers": [], "template": {"metadata": {}, "spec": {}}}, **more}
+
+
+async def test_objects_of_a_run_that_is_gone_are_swept_at_the_start() -> None:
+    """Also their Secret, which cannot be listed."""
+    async with playing() as stage:
+        await stage.kill_agent()
+        base = names.attempt_name("lost", "gone", 1)
+        for resource, name in (
+            (CONFIG_MAPS, base), (SERVICES, f"{base}-scheduler"), (PODS, f"{base}-worker-0")
+        ):  # fmt: skip
+            stage.api.add(resource, ours(name, "gone"))
+        stage.api.add(SECRETS, ours(base, "gone"))
+        await stage.restart()
+        await stage.until(lambda: stage.left() == [])
+
+
+async def test_other_people_s_objects_stay() -> None:
+    """Another release's, the chart's own, those without a run."""
+    async with playing() as stage:
+        other = ours("other-release", "gone")
+        other["metadata"]["labels"][names.LABEL_INSTANCE] = "other"
+        helm = ours("helm", "gone")
+        helm["metadata"]["labels"][names.LABEL_MANAGED_BY] = "Helm"
+        plain = ours("plain", "")
+        for obj in (other, helm, plain):
+            stage.api.add(CONFIG_MAPS, obj)
+        await asyncio.sleep(700)
+
+        assert len(stage.left()) == 3
+
+
+async def test_a_running_attempt_is_left_alone() -> None:
+    """For as long as it takes."""
+    async with playing() as stage:
+        stage.submit()
+        await stage.started()
+        before = stage.left()
+        await asyncio.sleep(1300)
+
+        assert stage.left() == before
+
+
+async def test_a_finished_job_stays_for_its_logs() -> None:
+    """With its pod, until its TTL; what turns up late of a finished attempt goes."""
+    async with playing() as stage:
+        run = stage.submit()
+        runner = await stage.started()
+        await runner.finish(stage.channel)
+        await stage.cleaned()
+        late = ours("late-worker", run["metadata"]["uid"])
+        stage.api.add(PODS, late)
+        await asyncio.sleep(700)
+
+        assert stage.left() == [f"jobs/{stage.jobs()[0]}", f"pods/{runner.pod}"]
+
+
+async def test_a_run_is_gone_only_when_the_server_says_so() -> None:
+    """A FlowRun that has not reached the cache yet loses nothing."""
+    async with playing() as stage:
+        run = stage.submit("lost", suspend=True)
+        stage.api.add(CONFIG_MAPS, ours("mine", run["metadata"]["uid"]))
+        stage.agent.cache._run_names.clear()
+
+        assert await stage.agent.sweeper.sweep() == 0
+        assert stage.api.names(FLOWRUNS) == ["lost"]
+
+
+async def test_a_sweep_that_fails_is_tried_again() -> None:
+    """The API server may be away at the start."""
+    async with playing() as stage:
+        await stage.kill_agent()
+        stage.api.add(JOBS, ours("f-lost-1", "gone", "runner", status={"started": True}))
+        stage.api.faults.fail("list", "services", Unreachable("down"))
+        stage.api.add(SERVICES, ours("service", "gone"))
+        await stage.restart()
+        await asyncio.sleep(40)
+
+        assert stage.left() == []
