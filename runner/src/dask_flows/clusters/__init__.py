@@ -48,9 +48,11 @@ def connect(
 ) -> Iterator["Session"]:
     """Give a run its cluster; raises ClusterTimeout if it is not ready by the deadline."""
     from dask_flows.clusters.defaults import defaults
+    from dask_flows.clusters.pickling import by_value
     from dask_flows.clusters.session import Session
 
     with (
+        by_value(),
         defaults(wanted.tag) as use_address,
         _cluster(wanted).attached(deadline, say) as attached,
     ):
