@@ -141,10 +141,10 @@ def proxy() -> Iterator[str]:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    try:
+    with process:
         assert process.stdout is not None
         line = process.stdout.readline()  # Starting to serve on 127.0.0.1:41234
-        yield f"http://{line.rsplit(' ', 1)[1].strip()}"
-    finally:
-        process.terminate()
-        process.wait(10)
+        try:
+            yield f"http://{line.rsplit(' ', 1)[1].strip()}"
+        finally:
+            process.terminate()

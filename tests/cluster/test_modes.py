@@ -1,5 +1,6 @@
 """The main path: the same files run on a shared cluster, after one upgrade on their own, and back."""
 
+import re
 from typing import Any
 
 import pytest
@@ -35,15 +36,6 @@ def _limits(name: str) -> list[str]:
     return ["-p", "rows=400000"] if name.startswith("etl") else []
 
 
-def workers_of(kube: Kube, name: str) -> set[str]:
-    """Return the pods that did the work, as the run's log names them."""
-    text = kube.logs(f"job/{kube.run_status(name)['jobName']}", "--tail=-1")
-    marker = "work done by: "
-    lines = [line for line in text.splitlines() if marker in line]
-    assert lines, text
-    return set(lines[-1].partition(marker)[2].replace(",", " ").split())
-
-
 def pods(kube: Kube, component: str) -> set[str]:
     """Return the names of the pods of a component."""
     return {
@@ -51,19 +43,30 @@ def pods(kube: Kube, component: str) -> set[str]:
     }
 
 
-def check_answers(statuses: dict[str, dict[str, Any]], hosts_start: str) -> None:
-    """Every run succeeded, with its answer, and its tasks ran in Dask workers, not in the runner."""
+def check_answers(statuses: dict[str, dict[str, Any]], workers: str = "") -> None:
+    """Every run succeeded, with its answer, and its tasks ran in Dask workers, not in the runner.
+
+    Without ``workers`` these are the pods of the run's own cluster.
+    """
     for name, status in statuses.items():
+        assert status["phase"] == "Succeeded", (name, status)
         if name.startswith("command"):
-            assert status["phase"] == "Succeeded", status
-            continue
-        answer = flows.result(status)
-        assert answer["workers"], answer
-        for host in answer["workers"]:
-            assert host.startswith(hosts_start) or "-worker-" in host, (name, host)
-            assert not host.startswith(status["jobName"] + "-") or "-worker-" in host, (name, host)
+            continue  # its answer is in its log
+        prefix = workers or f"{status['clusterName']}-worker-"
+        hosts = flows.result(status)["workers"]
+        assert hosts
+        assert all(host.startswith(prefix) for host in hosts), (name, hosts)
     diamond = next(status for name, status in statuses.items() if name.startswith("diamond"))
     assert diamond["result"]["answer"] == 9900
+
+
+def check_command(kube: Kube, name: str, workers: str) -> None:
+    """The script's own client found the cluster: its log has the answer and the worker pods."""
+    text = kube.logs(f"job/{kube.run_status(name)['jobName']}", "--tail=-1")
+    assert "sum of squares: 328350" in text
+    hosts = re.search(r"computed on: (.+)", text)
+    assert hosts, text
+    assert all(host.startswith(workers) for host in hosts[1].split(", ")), hosts[1]
 
 
 def test_static_then_ephemeral_then_static(release: Release, shared: Kube) -> None:
@@ -71,6 +74,7 @@ def test_static_then_ephemeral_then_static(release: Release, shared: Kube) -> No
     static_workers = pods(shared, "worker")
     statuses = run_examples(shared, "static")
     check_answers(statuses, f"{release.fullname}-worker-")
+    check_command(shared, "command-static", f"{release.fullname}-worker-")
     for name in ("diamond-static", "package-static", "own-static"):
         assert set(statuses[name]["result"]["workers"]) <= static_workers
     assert {status["mode"] for status in statuses.values()} == {"static"}
@@ -80,7 +84,9 @@ def test_static_then_ephemeral_then_static(release: Release, shared: Kube) -> No
     eventually(lambda: not pods(shared, "scheduler") and not pods(shared, "worker"), 120)
     schedulers = watch_schedulers(shared)
     statuses = run_examples(shared, "ephemeral")
-    check_answers(statuses, "f-")
+    check_answers(statuses)
+    own = f"{statuses['command-ephemeral']['clusterName']}-worker-"
+    check_command(shared, "command-ephemeral", own)
     assert {status["mode"] for status in statuses.values()} == {"ephemeral"}
     clusters = {status["clusterName"] for status in statuses.values()}
     assert len(clusters) == len(statuses)

@@ -41,7 +41,7 @@ TABLE = {
     "name with brackets": bad("flow.py:main()", "is not a name", flow=MAIN),
     "module with a dash": bad("my-flow:main", "no module and no file"),
     "module with a slash": bad("flows/daily:main", "no module and no file"),
-    "other file type": bad("flow.txt:main.x y", "no module and no file"),
+    "other file type": bad("flow.txt:main", "there is no module 'flow'"),
     "missing file": bad("flwo.py:main", "did you mean flow.py", flow=MAIN),
     "missing folder": bad("no/such/flow.py:main", "there is no file"),
     "missing module": bad("nothing_here:main", "there is no module 'nothing_here'"),

@@ -44,7 +44,7 @@ BAD = [
     (nested, {"options": "x" * 100}, ["…"]),
     (open_ended, {"x": 1}, ["day is missing"]),
     (with_client, {"client": "tcp://x:1"}, ["client is filled in by dask-flows"]),
-    (with_client, {"m": 1}, ["no parameter m, but n"]),
+    (with_client, {"m": 1}, ["no parameter m", "it takes n=1"]),
 ]
 
 GOOD = [

@@ -1,0 +1,160 @@
+"""Rules of reaching a cluster: which one, by what address, and what is said when it does not answer."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from dask_flows.clusters import Wanted, choose, connect
+from dask_flows.clusters.connect import full_address
+from dask_flows.clusters.local import sizes
+from dask_flows.deadline import Deadline, SystemClock
+from dask_flows.errors import ClusterTimeout, UsageError
+
+CLOCK = SystemClock()
+
+
+@pytest.mark.parametrize(
+    ("mode", "address", "environment", "chosen"),
+    [
+        (None, None, "", ("local", None)),
+        ("local", None, "", ("local", None)),
+        ("local", None, "tcp://env:1", ("local", None)),
+        (None, None, "tcp://env:1", ("static", "tcp://env:1")),
+        (None, "tcp://flag:1", "tcp://env:1", ("static", "tcp://flag:1")),
+        ("static", "tcp://flag:1", "", ("static", "tcp://flag:1")),
+        ("static", None, "tcp://env:1", ("static", "tcp://env:1")),
+        ("ephemeral", "tcp://flag:1", "", ("ephemeral", "tcp://flag:1")),
+    ],
+)
+def test_a_flag_wins_over_the_environment_over_local(
+    mode: str | None, address: str | None, environment: str, chosen: tuple[str, str | None]
+) -> None:
+    """One function decides."""
+    assert choose(mode, address, environment) == chosen
+
+
+@pytest.mark.parametrize(
+    ("mode", "address", "says"),
+    [
+        ("local", "tcp://x:1", "leave out one"),
+        ("static", None, "add --address"),
+        ("ephemeral", None, "dask-flows submit"),
+    ],
+)
+def test_a_contradiction_is_refused(mode: str, address: str | None, says: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(UsageError, match=says):
+        choose(mode, address, "")
+
+
+@pytest.mark.parametrize(
+    ("address", "whole"),
+    [
+        ("tcp://h:8786", "tcp://h:8786"),
+        ("h:8786", "tcp://h:8786"),
+        ("tls://h:8786", "tls://h:8786"),
+        ("tcp://[::1]:8786", "tcp://[::1]:8786"),
+    ],
+)
+def test_an_address_may_leave_out_tcp(address: str, whole: str) -> None:
+    """People write host:port."""
+    assert full_address(address) == whole
+
+
+@pytest.mark.parametrize("address", ["", "h", "tcp://h", "http://h:8786", "tcp://:8786", "h:x", "8786"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    """At once, not after the time-out."""
+    with pytest.raises(UsageError, match="not the address"):
+        full_address(address)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [({"workers": 3, "threads": 2}, (3, 2)), ({"workers": 1, "threads": 1}, (1, 1))],
+)
+def test_a_local_cluster_is_as_large_as_asked(asked: dict[str, int], size: tuple[int, int]) -> None:
+    """Without a wish Dask counts what the container allows."""
+    assert sizes(Wanted(mode="local", tag="t", **asked)) == size
+    assert min(sizes(Wanted(mode="local", tag="t"))) >= 1
+    assert sizes(Wanted(mode="local", tag="t", threads=1))[1] == 1
+
+
+@pytest.mark.parametrize("asked", [{"workers": 0}, {"threads": -1}])
+def test_a_size_that_is_none_is_refused(asked: dict[str, int]) -> None:
+    """With the flag's name."""
+    with pytest.raises(UsageError, match="give 1 or more"):
+        sizes(Wanted(mode="local", tag="t", **asked))
+
+
+def attach(mode: str, address: str, seconds: float, **asked: Any) -> list[str]:
+    """Connect and leave; returns what was said."""
+    said: list[str] = []
+    wanted = Wanted(mode=mode, tag="t", address=address, **asked)
+    with connect(
+        wanted,
+        deadline=Deadline(seconds, CLOCK),
+        clock=CLOCK,
+        say=lambda text, **_: said.append(text),
+        hear=lambda *_: None,
+    ):
+        return said
+
+
+def test_nobody_there_is_said_in_time(caplog: pytest.LogCaptureFixture) -> None:
+    """With the address, the reason and the number of tries; nothing else is logged."""
+    begin = time.monotonic()
+
+    with pytest.raises(ClusterTimeout) as caught:
+        attach("static", "tcp://127.0.0.1:9", 1.0)
+
+    assert time.monotonic() - begin < 5
+    assert "127.0.0.1:9" in str(caught.value)
+    assert "refused" in str(caught.value)
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+def test_an_open_port_is_no_scheduler() -> None:
+    """kube-proxy and a dying scheduler take connections, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            while True:
+                try:
+                    taken.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        begin = time.monotonic()
+        try:
+            with pytest.raises(ClusterTimeout):
+                attach("static", f"tcp://127.0.0.1:{listener.getsockname()[1]}", 1.5)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for one in taken:
+                one.close()
+    assert time.monotonic() - begin < 8
+
+
+def test_a_scheduler_without_workers_is_said(start_dask: Callable[[int], Any]) -> None:
+    """How many there are, how many were wanted."""
+    alone = start_dask(0)
+
+    with pytest.raises(ClusterTimeout, match="0 of 2 workers"):
+        attach("static", alone.address, 4.0, minimum=2)
+
+
+def test_phases_are_said_with_their_times(dask: Any) -> None:
+    """So that people see where the time goes."""
+    said = attach("static", dask.address, 60.0, minimum=2, dashboard="http://d")
+
+    assert said[0] == f"cluster static at {dask.address}, dashboard http://d"
+    assert said[1].startswith("scheduler ready in ")
+    assert said[-1] == "workers 2/2"
