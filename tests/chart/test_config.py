@@ -1,5 +1,6 @@
 """The contract with Python: what the chart writes is what the agent reads, and what it makes of it is valid."""
 
+from importlib import import_module
 from typing import Any
 
 import kubernetes_validate
@@ -139,3 +140,11 @@ def test_the_programs_arguments_exist(pod: str) -> None:
 
     assert container["command"] == ["tini", "-g", "--", "dask-flows"]
     assert build_parser().parse_args(container["args"]).handler
+
+
+def test_the_flow_of_helm_test_is_in_the_package() -> None:
+    """``helm test`` and the notes run it; nothing has to be brought along."""
+    flow = container_of(render(values()), "Pod/r-dask-flows-test")["args"][-1]
+    module, _, name = flow.partition(":")
+
+    assert callable(getattr(import_module(module), name))

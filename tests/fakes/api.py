@@ -27,7 +27,6 @@ from dask_flows.kube.resources import (
     SERVICES,
     Resource,
 )
-
 from fakes.clock import LoopClock
 from fakes.faults import AFTER, BEFORE, Faults
 from fakes.store import Store, merge, selected
@@ -220,9 +219,7 @@ class FakeApi:
         self._complete(resource, namespace, obj)
         return self.store.put(resource, namespace, obj)
 
-    def change(
-        self, resource: Resource, name: str, patch: Object, namespace: str = "ns"
-    ) -> Object:
+    def change(self, resource: Resource, name: str, patch: Object, namespace: str = "ns") -> Object:
         """Merge into an object as somebody else would, status included."""
         old = self._find(resource, namespace, name)
         return self.store.put(resource, namespace, merge(old, patch))

@@ -10,7 +10,6 @@ from typing import Any
 
 from dask_flows.deadline import parse_timestamp
 from dask_flows.kube.resources import JOBS, PODS
-
 from fakes.api import FakeApi
 
 Object = dict[str, Any]
@@ -60,9 +59,7 @@ class Nodes:
         if job.get("status", {}).get("conditions") or not (gone or (pods and ended)):
             return
         kind = "Complete" if phases == ["Succeeded"] else "Failed"
-        self.api.change(
-            JOBS, name, {"status": {"conditions": [{"type": kind, "status": "True"}]}}
-        )
+        self.api.change(JOBS, name, {"status": {"conditions": [{"type": kind, "status": "True"}]}})
 
     def _make_pod(self, job: Object) -> None:
         template = job["spec"]["template"]

@@ -2,14 +2,12 @@
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from dask_flows.agent.channel import Answer, Channel
 from dask_flows.kube.resources import JOBS, PODS, SECRETS
 from dask_flows.names import ANNOTATION_TOKEN
 from dask_flows.outcome import Outcome
-
 from fakes.api import FakeApi
 from fakes.nodes import Nodes
 
@@ -22,7 +20,6 @@ class FakeRunner:
         self.nodes = nodes
         self.run = run
         self.pod = pod
-        self.heard: Mapping[str, Any] | None = None
 
     async def ready(self) -> "FakeRunner":
         """Wait until the run's pod runs."""

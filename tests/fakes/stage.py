@@ -5,17 +5,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from samples import config_data
-
 from dask_flows.agent.main import Agent
 from dask_flows.config import AgentConfig
 from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
-
 from fakes.api import FakeApi
 from fakes.clock import LoopClock
 from fakes.faults import Crash
 from fakes.nodes import Nodes
 from fakes.runner import FakeRunner
+from samples import config_data
 
 OURS = (JOBS, PODS, SERVICES, CONFIG_MAPS, SECRETS)
 
@@ -74,7 +72,9 @@ class Stage:
 
     def jobs(self) -> list[str]:
         """Return every Job that was ever created, in order."""
-        return [name for verb, plural, name in self.api.writes if (verb, plural) == ("create", "jobs")]
+        return [
+            name for verb, plural, name in self.api.writes if (verb, plural) == ("create", "jobs")
+        ]
 
     async def runner(self, name: str = "diamond") -> FakeRunner:
         """Return the run's runner once its pod runs."""
@@ -92,7 +92,7 @@ class Stage:
     async def until(self, done: Callable[[], Any], seconds: float = 30) -> None:
         """Wait until something holds; fails after ``seconds``."""
         async with asyncio.timeout(seconds):
-            while not done():
+            while not done():  # noqa: ASYNC110 - virtual time, any condition
                 await asyncio.sleep(0.05)
 
     async def cleaned(self, name: str = "diamond") -> None:

@@ -6,7 +6,11 @@ import pytest
 
 from dask_flows.diagnose import diagnose_end, diagnose_pod, diagnose_refusal, diagnose_start
 
-CONTAINER = {"name": "runner", "image": "example.org/flows:1", "resources": {"limits": {"memory": "1Gi"}}}
+CONTAINER = {
+    "name": "runner",
+    "image": "example.org/flows:1",
+    "resources": {"limits": {"memory": "1Gi"}},
+}
 
 
 def pod(**status: Any) -> dict[str, Any]:
@@ -17,7 +21,9 @@ def pod(**status: Any) -> dict[str, Any]:
 def waiting(reason: str, message: str = "m", image: str = "example.org/flows:1") -> dict[str, Any]:
     """Return a pod whose container waits."""
     state = {"waiting": {"reason": reason, "message": message}}
-    return pod(phase="Pending", containerStatuses=[{"name": "runner", "image": image, "state": state}])
+    return pod(
+        phase="Pending", containerStatuses=[{"name": "runner", "image": image, "state": state}]
+    )
 
 
 def terminated(why: str, code: int, **status: Any) -> dict[str, Any]:
@@ -95,7 +101,10 @@ def test_nothing_is_wrong_with_a_pod_that_is_on_its_way(seen: dict[str, Any]) ->
         (disrupted("DeletionByTaintManager"), "NodeLost"),
         (disrupted("DeletionByPodGC"), "NodeLost"),
         (pod(phase="Failed", reason="Terminated", message="node shutdown"), "NodeLost"),
-        (pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough"), "ContainerStart"),
+        (
+            pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough"),
+            "ContainerStart",
+        ),
     ],
 )
 def test_what_ended_a_pod_from_outside(seen: dict[str, Any], reason: str) -> None:

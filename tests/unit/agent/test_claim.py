@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from fakes.stage import Stage, playing
 
 from dask_flows.agent.beginning import PAUSED
 from dask_flows.kube.errors import Conflict
 from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, LEASES, SECRETS
 from dask_flows.names import ANNOTATION_TARGET
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
@@ -157,7 +157,7 @@ async def test_a_job_that_lost_its_secret_is_made_again() -> None:
     async with playing("static") as stage:
         stage.nodes.no_pods = True
         stage.submit()
-        await stage.until(lambda: stage.jobs())
+        await stage.until(stage.jobs)
         await stage.kill_agent()
         stage.api.remove(SECRETS, "ns", stage.jobs()[0])
         stage.agent.cache.jobs.assume({"metadata": {"name": "x", "uid": "x"}})

@@ -8,12 +8,12 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes.faults import AFTER, BEFORE, Crash
-from fakes.runner import FakeRunner
-from fakes.stage import Stage, playing
 
 from dask_flows.agent.channel import Answer
 from dask_flows.kube.resources import FLOWRUNS
+from fakes.faults import AFTER, BEFORE, Crash
+from fakes.runner import FakeRunner
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
@@ -41,8 +41,9 @@ async def live(stage: Stage, *, cancel: bool = False) -> FakeRunner:
     if cancel:
         stage.edit(cancel=True)
         async with asyncio.timeout(20):
-            while not (await persist(stage, runner, "beat", waitSeconds=5)).body["stop"]:
-                await asyncio.sleep(0.5)
+            stop = None
+            while stop is None:
+                stop = (await persist(stage, runner, "beat", waitSeconds=5)).body["stop"]
     end = {"outcome": "Cancelled", "exit_code": 143} if cancel else {"outcome": "Succeeded"}
     assert (await persist(stage, runner, "finish", **end)).status == 200
     return runner

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from fakes.api import FakeApi
-from fakes.stage import Stage, playing
 
 from dask_flows.agent.drain import Target, drain
 from dask_flows.deadline import Deadline
 from dask_flows.kube.errors import Unreachable
 from dask_flows.kube.resources import DEPLOYMENTS, FLOWRUNS, LEASES
+from fakes.api import FakeApi
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 

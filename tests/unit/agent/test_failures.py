@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from fakes.runner import FakeRunner
-from fakes.stage import Stage, playing
 
 from dask_flows.kube import errors
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, Resource
 from dask_flows.names import attempt_name
+from fakes.runner import FakeRunner
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
@@ -214,7 +214,11 @@ async def test_an_evicted_runner() -> None:
     async with playing("static") as stage:
         stage.submit()
         runner = await stage.started()
-        disruption = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
+        disruption = {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+        }
         stage.api.change(PODS, runner.pod, {"status": {"conditions": [disruption]}})
         runner.die(143, "Failed", reason="FlowFailed")
         await stage.cleaned()
@@ -275,9 +279,9 @@ async def test_a_quota_is_shown_and_the_run_starts_when_it_is_raised() -> None:
 
         assert "exceeded quota: small" in stage.status()["message"]
         used_up[0] = False
-        await (await asyncio.wait_for(FakeRunner(stage.api, stage.nodes, "diamond").ready(), 90)).start(
-            stage.channel
-        )
+        await (
+            await asyncio.wait_for(FakeRunner(stage.api, stage.nodes, "diamond").ready(), 90)
+        ).start(stage.channel)
         await stage.until(lambda: stage.phase() == "Starting")
 
 
@@ -373,7 +377,9 @@ async def test_a_hopeless_object_does_not_disturb_the_others() -> None:
     """No spec at all, a status of the wrong type: an older CRD may let them through."""
     async with playing("static") as stage:
         stage.api.store.put(
-            FLOWRUNS, "ns", {"metadata": {"name": "odd", "uid": "u", "namespace": "ns"}, "status": 3}
+            FLOWRUNS,
+            "ns",
+            {"metadata": {"name": "odd", "uid": "u", "namespace": "ns"}, "status": 3},
         )
         stage.submit("good")
         await (await stage.started("good")).finish(stage.channel)

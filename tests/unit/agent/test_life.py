@@ -4,9 +4,9 @@ import asyncio
 import json
 
 import pytest
-from fakes.stage import playing
 
 from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SERVICES
+from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
 

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes.stage import Stage, playing
 
 from dask_flows.agent.scaling import Goal, Pacing, rescale
 from dask_flows.agent.views import PodView
 from dask_flows.kube.resources import PODS
+from fakes.stage import Stage, playing
 
 
 def worker(number: int, phase: str = "Running", **meta: Any) -> PodView:

@@ -4,9 +4,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from fakes.clock import START
-from fakes.stage import playing
-from samples import flow_run_data
 
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import ForbiddenTransition
@@ -15,6 +12,9 @@ from dask_flows.agent.views import RunView
 from dask_flows.deadline import timestamp
 from dask_flows.flowrun import TERMINAL
 from dask_flows.kube.resources import FLOWRUNS
+from fakes.clock import START
+from fakes.stage import playing
+from samples import flow_run_data
 
 PHASES = list(TRANSITIONS)
 

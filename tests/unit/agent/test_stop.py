@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes.runner import FakeRunner
-from fakes.stage import Stage, playing
 
 from dask_flows.kube.resources import PODS
+from fakes.runner import FakeRunner
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from fakes.stage import playing
 
 from dask_flows import names
 from dask_flows.kube.errors import Unreachable
 from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
 
@@ -17,7 +17,11 @@ def ours(name: str, uid: str, component: str = "worker", attempt: int = 1, **mor
     """Return an object with our labels."""
     labels = names.attempt_labels("lost", uid, attempt, component)
     meta = {"name": name, "labels": {**labels, names.LABEL_INSTANCE: "r"}}
-    return {"metadata": meta, "spec": {"containers": [], "template": {"metadata": {}, "spec": {}}}, **more}
+    return {
+        "metadata": meta,
+        "spec": {"containers": [], "template": {"metadata": {}, "spec": {}}},
+        **more,
+    }
 
 
 async def test_objects_of_a_run_that_is_gone_are_swept_at_the_start() -> None:

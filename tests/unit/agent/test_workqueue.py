@@ -4,14 +4,16 @@ import asyncio
 from collections import Counter
 
 import pytest
-from fakes.clock import LoopClock
 
 from dask_flows.agent.workqueue import WorkQueue
+from fakes.clock import LoopClock
 
 pytestmark = pytest.mark.looptime
 
 
-async def start(queue: WorkQueue, seconds: float, workers: int = 4) -> tuple[list[str], Counter[str]]:
+async def start(
+    queue: WorkQueue, seconds: float, workers: int = 4
+) -> tuple[list[str], Counter[str]]:
     """Let workers take ``seconds`` per key; returns the log of keys and the most at once of each."""
     log: list[str] = []
     now: Counter[str] = Counter()

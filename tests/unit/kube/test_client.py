@@ -164,9 +164,7 @@ async def test_a_watch_yields_events_however_the_bytes_arrive() -> None:
     """Split anywhere, several at once, and one of 1.4 MB."""
     big = {"type": "ADDED", "object": {"data": "x" * 1_400_000}}
     first = json.dumps({"type": "ADDED", "object": {"n": 1}}).encode()
-    async with talking_to(
-        lines(first[:7], first[7:] + b"\n" + first + b"\n", big)
-    ) as client:
+    async with talking_to(lines(first[:7], first[7:] + b"\n" + first + b"\n", big)) as client:
         events = await watch(client)
 
     assert [kind for kind, _ in events] == ["ADDED"] * 3

@@ -43,7 +43,9 @@ def test_a_missing_right_is_named_first() -> None:
 
 def test_only_status_objects_are_quoted() -> None:
     """Another body may hold anything."""
-    error = errors.error_from(403, {"kind": "Secret", "message": "s3cr3t"}, verb="get", resource="x")
+    error = errors.error_from(
+        403, {"kind": "Secret", "message": "s3cr3t"}, verb="get", resource="x"
+    )
 
     assert "s3cr3t" not in str(error)
 

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fakes.api import FakeApi
-from fakes.clock import LoopClock
 
 from dask_flows.kube.errors import Gone, KubeError, TooManyRequests, Unreachable
 from dask_flows.kube.informer import Informer
 from dask_flows.kube.resources import PODS
+from fakes.api import FakeApi
+from fakes.clock import LoopClock
 
 pytestmark = pytest.mark.looptime
 

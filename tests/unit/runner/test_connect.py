@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from dask_flows.clusters import Wanted, choose, connect
+from dask_flows import clusters
+from dask_flows.clusters import Wanted, choose
 from dask_flows.clusters.connect import full_address
 from dask_flows.clusters.local import sizes
 from dask_flows.deadline import Deadline, SystemClock
@@ -94,7 +95,7 @@ def attach(mode: str, address: str, seconds: float, **asked: Any) -> list[str]:
     """Connect and leave; returns what was said."""
     said: list[str] = []
     wanted = Wanted(mode=mode, tag="t", address=address, **asked)
-    with connect(
+    with clusters.attach(
         wanted,
         deadline=Deadline(seconds, CLOCK),
         clock=CLOCK,
@@ -146,9 +147,10 @@ def test_an_open_port_is_no_scheduler() -> None:
 def test_a_scheduler_without_workers_is_said(start_dask: Callable[[int], Any]) -> None:
     """How many there are, how many were wanted."""
     alone = start_dask(0)
+    attach("static", alone.address, 60.0, minimum=0)
 
     with pytest.raises(ClusterTimeout, match="0 of 2 workers"):
-        attach("static", alone.address, 4.0, minimum=2)
+        attach("static", alone.address, 1.0, minimum=2)
 
 
 def test_phases_are_said_with_their_times(dask: Any) -> None:

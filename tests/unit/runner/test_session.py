@@ -13,7 +13,7 @@ import dask.config
 import pytest
 from distributed import Client, as_completed, get_client, worker_client
 
-from dask_flows.clusters import Wanted, connect
+from dask_flows.clusters import Wanted, attach
 from dask_flows.clusters.session import Session
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.flows.call import call
@@ -28,7 +28,7 @@ def session(
 ) -> Iterator[Session]:
     """Be a run on the cluster."""
     kept = lines if lines is not None else []
-    with connect(
+    with attach(
         Wanted(mode=mode, tag=tag, address=address, minimum=2, maximum=3),
         deadline=Deadline(60, CLOCK),
         clock=CLOCK,
@@ -234,7 +234,7 @@ def test_a_lost_scheduler_is_noticed(start_dask: Callable[[int], Any]) -> None:
 @contextmanager
 def session_of_one(address: str) -> Iterator[Session]:
     """Be a run on its own cluster of one worker."""
-    with connect(
+    with attach(
         Wanted(mode="ephemeral", tag="lost", address=address),
         deadline=Deadline(60, CLOCK),
         clock=CLOCK,

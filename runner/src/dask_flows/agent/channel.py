@@ -34,7 +34,8 @@ from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.kube.resources import JOBS, PODS
 from dask_flows.outcome import CANCELLED, Outcome
 
-LONGEST_HOLD = 30.0  # seconds; proxies cut longer silences
+# Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
+USUAL_HOLD, LONGEST_HOLD = 10.0, 30.0  # proxies cut longer silences
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,7 @@ class Channel:
         seen = await self._controller.observe(view, memory)
         if self._note(memory, body):
             self._queue.add(run.name)
-        hold = min(LONGEST_HOLD, _number(body.get("waitSeconds")) or 0)
-        end = self._clock.monotonic() + hold
+        end = self._clock.monotonic() + _hold(body.get("waitSeconds"))
         first = _deadline(run, memory)
         while True:
             current = self._cache.run_by_uid(run.uid)
@@ -254,6 +254,13 @@ def _number(value: object) -> int | None:
     """Return a whole number that is not negative; None for anything else."""
     whole = isinstance(value, int) and not isinstance(value, bool)
     return max(0, value) if whole and isinstance(value, int) else None
+
+
+def _hold(value: object) -> float:
+    """Return for how long a beat may be held."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        return USUAL_HOLD
+    return min(LONGEST_HOLD, float(value))
 
 
 def _text(body: Mapping[str, Any], key: str) -> str:

@@ -46,9 +46,7 @@ def make_app(
 
 
 @asynccontextmanager
-async def serving(
-    app: web.Application, port: int, host: str | None = None
-) -> AsyncIterator[int]:
+async def serving(app: web.Application, port: int, host: str | None = None) -> AsyncIterator[int]:
     """Serve on ``host``, by default on all addresses; yields the port, chosen freely for 0."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()

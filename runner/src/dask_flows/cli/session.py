@@ -32,4 +32,6 @@ def with_cluster(args: argparse.Namespace, work: Callable[[Any, str], Awaitable[
         finally:
             await client.close()
 
-    return asyncio.run(session())
+    # With a factory it leaves the thread's event loop alone, whoever called us.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        return runner.run(session())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dask_flows.deadline import Clock, Deadline
 
 __all__ = [
-    "Attached", "Cluster", "Hear", "Say", "Scaling", "Tasks", "Wanted", "choose", "connect",
+    "Attached", "Cluster", "Hear", "Say", "Scaling", "Tasks", "Wanted", "attach", "choose",
 ]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def choose(mode: str | None, address: str | None, environment: str) -> tuple[str
 
 
 @contextmanager
-def connect(
+def attach(
     wanted: Wanted, *, deadline: "Deadline", clock: "Clock", say: Say, hear: Hear
 ) -> Iterator["Session"]:
     """Give a run its cluster; raises ClusterTimeout if it is not ready by the deadline."""

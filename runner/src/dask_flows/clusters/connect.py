@@ -4,6 +4,7 @@ An open port proves nothing here: kube-proxy answers for Services without a pod,
 before it serves. So only Dask's own handshake counts.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +13,9 @@ from dask_flows.clusters.base import Say
 from dask_flows.deadline import Deadline
 from dask_flows.errors import ClusterTimeout, UsageError
 
-SLICE = 5.0  # seconds for one try: a try that met a dying scheduler may hang
-SHORTEST = 0.5
+# Seconds for one try. Dask pauses longer and longer within a try, so tries are short as long as nobody is
+# there; one that is there and slow gets more time with each.
+SHORTEST, LONGEST = 0.5, 8.0
 PAUSE = 0.1
 RPC_SECONDS = 2.0
 
@@ -42,14 +44,20 @@ def open_client(
     """Return a client of the scheduler; it reconnects for ``patience`` seconds. Raises ClusterTimeout."""
     from distributed import Client
 
-    connect: Any = Client  # distributed is typed in part
-    tries, said = 0, "nothing was tried"
+    make: Any = Client  # distributed is typed in part
+    tries, said, slice_ = 0, "nothing was tried", SHORTEST
     while not deadline.expired or not tries:
         tries += 1
+        seconds = max(SHORTEST, min(slice_, deadline.remaining()))
         try:
-            client = connect(address, timeout=max(SHORTEST, min(SLICE, deadline.remaining())))
-        except (OSError, TimeoutError) as error:
-            said = _cause(error)
+            # A Client waits for ever for a peer that takes the connection and says nothing.
+            asyncio.run(_shake_hands(address, seconds))
+            client = make(address, timeout=seconds)
+        except OSError as error:  # a TimeoutError is one, too
+            cause = _cause(error)
+            said = str(cause) or "it takes connections and does not answer"
+            if not isinstance(cause, ConnectionRefusedError):
+                slice_ = min(LONGEST, slice_ * 2)
             sleep(min(PAUSE, deadline.remaining()))
         else:
             # What was the time-out for the first connection is the one for later ones, too.
@@ -106,8 +114,19 @@ def rpc(client: Any, name: str, **arguments: Any) -> Any:
         return None
 
 
-def _cause(error: BaseException) -> str:
+async def _shake_hands(address: str, seconds: float) -> None:
+    from distributed.comm.core import connect
+    from distributed.security import Security
+
+    call: Any = connect
+    security: Any = Security
+    known = security().get_connection_args("client")
+    comm = await asyncio.wait_for(call(address, timeout=seconds, **known), seconds)
+    await comm.close()
+
+
+def _cause(error: BaseException) -> BaseException:
     """Return the innermost reason: Dask wraps "connection refused" several times."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error) or type(error).__name__
+    return error

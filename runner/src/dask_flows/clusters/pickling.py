@@ -15,7 +15,7 @@ from distributed import client, scheduler
 from distributed.protocol import pickle
 
 # Those who took the function itself, by ``from … import dumps``.
-_TAKERS = (pickle, client, scheduler)
+_TAKERS: tuple[Any, ...] = (pickle, client, scheduler)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.channel import Channel, Heart, Stop
-from dask_flows.clusters import Wanted, connect
+from dask_flows.clusters import Wanted, attach
 from dask_flows.config import Environment
 from dask_flows.deadline import Clock, Deadline, timestamp
 from dask_flows.errors import BadParameters
@@ -165,7 +165,7 @@ class _Run:
         )
         deadline = Deadline(request.connect_timeout, self._clock)
         return stack.enter_context(
-            connect(wanted, deadline=deadline, clock=self._clock, say=self._say, hear=self._ui.hear)
+            attach(wanted, deadline=deadline, clock=self._clock, say=self._say, hear=self._ui.hear)
         )
 
     def _flow(self, program: Program, session: "Session") -> Ending:
