@@ -105,6 +105,8 @@ def ignored_settings(run: FlowRun, mode: str) -> list[str]:
             notes.append(f"spec.workers has no effect in mode {mode}")
         if spec.scheduler.image or spec.scheduler.resources:
             notes.append(f"spec.scheduler has no effect in mode {mode}")
+        if spec.interruptible:
+            notes.append(f"spec.interruptible has no effect in mode {mode}")
     notes += [f"spec.env {e['name']} is set by the agent" for e in spec.env if reserved(e["name"])]
     if spec.retries:
         notes.append("spec.retries has no effect in this version: a failed run is not tried again")

@@ -1,6 +1,7 @@
 """Rules of a run on a real cluster: its own output, its own counts, its own default client."""
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -8,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import dask as dask_library
+import cloudpickle
 import dask.array as da
-import dask.config
 import pytest
 from distributed import Client, as_completed, get_client, worker_client
 
@@ -19,6 +20,8 @@ from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.flows.call import call
 
 CLOCK = SystemClock()
+# As the runner does with a flow's module: workers cannot import this one.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 Lines = list[tuple[str, str]]
 
 
@@ -48,7 +51,7 @@ def test_clients_need_no_address(dask: Any) -> None:
         assert get_client() is run.client
         assert int(da.arange(10, chunks=5).sum().compute()) == 45
 
-    assert dask.config.get("scheduler-address", None) is None
+    assert dask_library.config.get("scheduler-address", None) is None
     with pytest.raises(ValueError, match="No"):
         get_client()
 

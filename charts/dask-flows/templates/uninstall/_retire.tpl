@@ -24,7 +24,8 @@ nothing is claimed meanwhile.
     "args" (list
       "retire"
       (printf "--namespace=%s" .Release.Namespace)
-      (printf "--instance=%s" .Release.Name)))
+      (printf "--instance=%s" .Release.Name)
+      (printf "--lease=%s" (include "dask-flows.pauseLease.name" .))))
   "serviceAccount" (include "dask-flows.retire.name" .)
   "token" true
   "restartPolicy" "Never") -}}

@@ -21,7 +21,7 @@ from dask_flows.agent.ownership import create_or_adopt
 from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import claimed, held
-from dask_flows.config import AgentConfig
+from dask_flows.config import AgentConfig, mode_of
 from dask_flows.deadline import Clock
 from dask_flows.diagnose import Diagnosis, diagnose_refusal
 from dask_flows.errors import UsageError
@@ -62,6 +62,7 @@ class Beginner:
         asked = run.spec.mode
         if asked in (None, self._config.mode):
             return self._config.mode
+        mode_of(str(asked), "spec.mode")
         if not self._config.allow_mode_override:
             raise UsageError(
                 f"spec.mode is {asked}, and this release runs everything {self._config.mode}",

@@ -19,9 +19,10 @@ from typing import Any
 from dask_flows.agent import status
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
+from dask_flows.agent.conditions import CLEANED_UP, STOPPING, condition
 from dask_flows.agent.controller import Controller
 from dask_flows.agent.memory import Memories, Memory
-from dask_flows.agent.observed import CLEANED_UP, STOPPING, Beat, Observed, condition
+from dask_flows.agent.observed import Beat, Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
 from dask_flows.agent.verdict import INTERRUPTED, from_record

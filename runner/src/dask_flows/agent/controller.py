@@ -5,6 +5,7 @@ growing pause, and what the API server refuses is shown on the run it is about.
 """
 
 import logging
+from dataclasses import replace
 
 from dask_flows.agent import status
 from dask_flows.agent.attempt import Attempt
@@ -106,8 +107,9 @@ class Controller:
     async def observe(self, view: RunView, memory: Memory) -> Observed:
         """Put together what is known of a run."""
         run = view.run
-        if run.phase in CLAIMED and memory.plan is None:
+        if run.phase in CLAIMED and memory.plan is None and not memory.plan_sought:
             memory.plan = await self._beginner.plan(Attempt.of(run))
+            memory.plan_sought = True
         job = self._cache.job_of(run.uid, run.attempt)
         pods = self._cache.pods_of(run.uid, run.attempt)
         # A Job of another owner that carries our labels is not ours.
@@ -179,7 +181,7 @@ class Controller:
         """Claim or begin an attempt; what does not fit ends the run with the reason."""
         try:
             if isinstance(step, Claim):
-                return await self._beginner.claim(run)
+                return await self._claim(run)
             await self._beginner.begin(run, memory)
         except UsageError as error:
             ending = Ending(FAILED, error.reason, str(error))
@@ -190,6 +192,13 @@ class Controller:
             return None
         await self._recorder.write(run, status.finished(run, ending, self._clock.now()))
         return None
+
+    async def _claim(self, run: FlowRun) -> float | None:
+        again = await self._beginner.claim(run)
+        if again is None:
+            # We have just begun this attempt: there is no plan of an earlier agent to look for.
+            self._memories.of(replace(Attempt.of(run), number=1)).plan_sought = True
+        return again
 
     async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
         run = seen.run

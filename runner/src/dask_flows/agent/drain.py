@@ -186,12 +186,19 @@ async def busy_runs(api: Api, namespace: str) -> list[Busy]:
             meta = job["metadata"]
             name = (meta.get("labels") or {}).get(LABEL_RUN) or meta["name"]
             found[name] = Busy(name, "its Job runs", meta.get("creationTimestamp", ""))
-    for run in (await list_all(api, FLOWRUNS, namespace)).items:
+    for run in await _flow_runs(api, namespace):
         status = run.get("status") or {}
         if status.get("mode") == "static" and status.get("phase") in CLAIMED:
             name = run["metadata"]["name"]
             found[name] = Busy(name, status["phase"], status.get("startTime", ""))
     return sorted(found.values())
+
+
+async def _flow_runs(api: Api, namespace: str) -> list[Object]:
+    try:
+        return (await list_all(api, FLOWRUNS, namespace)).items
+    except NotFound:  # the CRD is not there, so nothing can run
+        return []
 
 
 async def _changes(api: Api, target: Target) -> bool:

@@ -44,6 +44,7 @@ class Memory:
     """What is remembered of one attempt; times are UNIX seconds."""
 
     plan: Plan | None = None
+    plan_sought: bool = False
     job_seen: bool = False
     runners_seen: set[str] = field(default_factory=set)
     refusal: Diagnosis | None = None

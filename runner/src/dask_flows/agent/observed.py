@@ -1,18 +1,12 @@
 """One run as the agent sees it at one moment: what the API said, and what the agent remembers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from dask_flows.agent.conditions import CLEANED_UP, STOPPING, Condition, condition
 from dask_flows.agent.views import JobView, PodView
 from dask_flows.diagnose import Diagnosis
 from dask_flows.flowrun import STARTING, FlowRun
 from dask_flows.plan import Plan
-
-STOPPING, CLEANED_UP, FINISHED = "Stopping", "CleanedUp", "Finished"
-BLOCKED, SETTINGS_IGNORED = "Blocked", "SettingsIgnored"
-
-Condition = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,7 +15,6 @@ class Beat:
 
     phase: str
     workers: int | None = None
-    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +59,11 @@ class Observed:
         return self.plan.deadline if self.plan else None
 
     @property
+    def workers_shown(self) -> int:
+        """The number of workers in status; none is the same as 0."""
+        return int(self.run.status.get("workers") or 0)
+
+    @property
     def starting(self) -> bool:
         """Whether the flow has not begun to run."""
         return self.run.phase == STARTING
@@ -91,11 +89,3 @@ class Observed:
     def workers(self) -> list[PodView]:
         """The attempt's own workers, oldest first."""
         return [p for p in self.dask if p.component == "worker"]
-
-
-def condition(run: FlowRun, kind: str) -> Condition | None:
-    """Return a condition of the run if it is True."""
-    for found in run.status.get("conditions") or []:
-        if found.get("type") == kind and found.get("status") == "True":
-            return found if isinstance(found, Mapping) else None
-    return None

@@ -17,6 +17,7 @@ from dask_flows.kube.resources import (
     CONFIG_MAPS,
     FLOWRUNS,
     JOBS,
+    LEASES,
     PODS,
     SECRETS,
     SERVICES,
@@ -28,7 +29,7 @@ RELIST_SECONDS = 1.0
 Say = Callable[[str], None]
 
 
-def main(*, namespace: str, instance: str, seconds: float, say: Say) -> int:
+def main(*, namespace: str, instance: str, lease: str, seconds: float, say: Say) -> int:
     """Run it against the cluster we are in; returns the exit code."""
 
     async def session() -> None:
@@ -36,6 +37,7 @@ def main(*, namespace: str, instance: str, seconds: float, say: Say) -> int:
         try:
             deadline, clock = Deadline(seconds, SystemClock()), SystemClock()
             await retire(api, namespace, instance, deadline=deadline, clock=clock, say=say)
+            await _delete(api, LEASES, namespace, lease)
         finally:
             await api.close()
 

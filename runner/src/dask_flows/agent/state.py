@@ -206,7 +206,7 @@ def _progress(seen: Observed, now: datetime) -> Progress | None:
     if beat is None:
         return None
     begins = beat.phase == "running" and seen.starting
-    counted = beat.workers is not None and beat.workers != seen.run.status.get("workers")
+    counted = beat.workers is not None and beat.workers != seen.workers_shown
     rested = seen.workers_written is None or now.timestamp() >= seen.workers_written + WORKERS_EVERY
     return Progress(begins, beat.workers) if begins or (counted and rested) else None
 
@@ -225,7 +225,7 @@ def _next_look(seen: Observed, now: datetime) -> float | None:
         looks.append(_left_to_start(seen, now) + (START_GRACE if seen.started_by else 0))
         if seen.job is not None and not seen.runners and not seen.started_by:
             looks.append(PROBE_AFTER)
-    if seen.beat is not None and seen.beat.workers != seen.run.status.get("workers"):
+    if seen.beat is not None and seen.beat.workers not in (None, seen.workers_shown):
         looks.append(WORKERS_EVERY)
     soonest = min(looks)
     return None if soonest == float("inf") else max(0.1, soonest)

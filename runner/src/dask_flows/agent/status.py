@@ -3,11 +3,19 @@
 A patch is a JSON merge patch of ``status``: lists are replaced whole, None removes a field.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from dask_flows.agent.observed import BLOCKED, CLEANED_UP, FINISHED, SETTINGS_IGNORED, STOPPING
+from dask_flows.agent.conditions import (
+    BLOCKED,
+    CLEANED_UP,
+    FINISHED,
+    SETTINGS_IGNORED,
+    STOPPING,
+    conditions_of,
+    with_condition,
+)
 from dask_flows.agent.verdict import Ending
 from dask_flows.deadline import timestamp
 from dask_flows.diagnose import Diagnosis
@@ -22,7 +30,7 @@ MESSAGE_LIMIT = 2000  # characters
 def claimed(run: FlowRun, mode: str, ignored: Iterable[str], now: datetime) -> Patch:
     """Begin attempt 1: written before anything is made, so that every name is known from then on."""
     name = attempt_name(run.name, run.uid, 1)
-    notes = "; ".join(ignored)
+    notes = _short("; ".join(ignored))
     conditions = conditions_of(run)
     if notes:
         conditions = with_condition(conditions, SETTINGS_IGNORED, "NoEffect", notes, now)
@@ -71,7 +79,7 @@ def progressed(run: FlowRun, running: bool, workers: int | None, now: datetime) 
 
 def stopping(run: FlowRun, reason: str, message: str, now: datetime) -> Patch:
     """Record the intent to end the attempt, and when the wish arose."""
-    conditions = with_condition(conditions_of(run), STOPPING, reason, message, now)
+    conditions = with_condition(conditions_of(run), STOPPING, reason, _short(message), now)
     return {"message": _short(f"stopping: {message}"), "conditions": conditions}
 
 
@@ -81,7 +89,7 @@ def finished(run: FlowRun, ending: Ending, now: datetime) -> Patch:
     running = run.status.get("runningTime") or ending.times.get("running")
     name = ending.reason or ending.phase
     conditions = [c for c in conditions_of(run) if c.get("type") != STOPPING]
-    conditions = with_condition(conditions, FINISHED, name, ending.message, now)
+    conditions = with_condition(conditions, FINISHED, name, _short(ending.message), now)
     if not run.attempt:
         conditions = with_condition(conditions, CLEANED_UP, "NothingMade", "it never began", now)
     patch: Patch = {
@@ -106,7 +114,7 @@ def finished(run: FlowRun, ending: Ending, now: datetime) -> Patch:
 def blocked(run: FlowRun, found: Diagnosis, now: datetime) -> Patch:
     """Show on a run that is over why its objects cannot be removed."""
     old = conditions_of(run)
-    return {"conditions": with_condition(old, BLOCKED, found.reason, found.message, now)}
+    return {"conditions": with_condition(old, BLOCKED, found.reason, _short(found.message), now)}
 
 
 def cleaned_up(run: FlowRun, now: datetime) -> Patch:
@@ -114,28 +122,6 @@ def cleaned_up(run: FlowRun, now: datetime) -> Patch:
     text = "the attempt's objects are gone; its Job stays for the logs"
     conditions = [c for c in conditions_of(run) if c.get("type") != BLOCKED]
     return {"conditions": with_condition(conditions, CLEANED_UP, "AllGone", text, now)}
-
-
-def conditions_of(run: FlowRun) -> list[dict[str, Any]]:
-    """Return the run's conditions, to be changed."""
-    return [dict(c) for c in run.status.get("conditions") or []]
-
-
-def with_condition(
-    conditions: Iterable[Mapping[str, Any]], kind: str, reason: str, message: str, now: datetime
-) -> list[dict[str, Any]]:
-    """Return the conditions with one of them True; its time moves only when it was not."""
-    others = [dict(c) for c in conditions if c.get("type") != kind]
-    old = next((c for c in conditions if c.get("type") == kind), {})
-    since = old.get("lastTransitionTime") if old.get("status") == "True" else None
-    new = {
-        "type": kind,
-        "status": "True",
-        "reason": reason,
-        "message": _short(message),
-        "lastTransitionTime": since or timestamp(now),
-    }
-    return [*others, new]
 
 
 def _last_attempt(run: FlowRun, changes: Patch) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import logging
 
 from dask_flows import names
 from dask_flows.agent.cache import Cache
-from dask_flows.agent.observed import CLEANED_UP, condition
+from dask_flows.agent.conditions import CLEANED_UP, condition
 from dask_flows.agent.views import attempt_of
 from dask_flows.kube.api import Api, Object, list_all, remove
 from dask_flows.kube.errors import KubeError, NotFound

@@ -110,16 +110,17 @@ def lost_scheduler(seen: Observed) -> Diagnosis | None:
     if seen.plan is None or seen.plan.mode != "ephemeral" or not seen.begun:
         return None
     pod = seen.scheduler
-    do = "run it again; see the scheduler's limits if it was killed"
+    do = "create a new FlowRun"
     if pod is None:
         return Diagnosis("SchedulerLost", "the scheduler pod is gone", f"run {seen.run.name}", do)
     if not pod.ended and not pod.deleting:
         return None
     evidence = diagnose_end(pod.obj, "scheduler")
     code = (pod.termination or {}).get("exitCode")
-    what = evidence.found if evidence else f"it ended with exit code {code}"
-    if evidence is None and pod.deleting:
-        what = "somebody deleted it"
+    if evidence is not None:
+        what, do = evidence.found, evidence.do or do
+    else:
+        what = "somebody deleted it" if pod.deleting else f"it ended with exit code {code}"
     return Diagnosis("SchedulerLost", f"the scheduler is lost: {what}", f"pod {pod.name}", do)
 
 

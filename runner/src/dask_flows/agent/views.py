@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dask_flows import names
+from dask_flows.agent.conditions import CLEANED_UP, condition
 from dask_flows.diagnose import ended, termination
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun, Spec
@@ -38,12 +39,10 @@ class RunView:
             run, invalid = FlowRun.parse(whole), ""
         except UsageError as error:
             run, invalid = FlowRun.parse({**whole, "spec": {"command": ["true"]}}), str(error)
-        finished = run.terminal or bool(invalid)
         # Parameters and files are read again, from the API, by the one step that needs them.
-        spec = NO_SPEC if finished else replace(run.spec, parameters={}, files=())
-        if finished and not invalid:
-            spec = replace(spec, ttl=run.spec.ttl)
-        run = replace(run, spec=spec, raw={})
+        run = replace(run, spec=replace(run.spec, parameters={}, files=()), raw={})
+        if run.terminal and condition(run, CLEANED_UP):
+            run = replace(run, spec=NO_SPEC, status=_remains(run.status))
         generation = int(meta.get("generation") or 0)
         return cls(run, generation, "deletionTimestamp" in meta, invalid)
 
@@ -135,6 +134,12 @@ class PodView:
     def termination(self) -> Mapping[str, Any] | None:
         """How its main container ended, or None."""
         return termination(self.obj, self.component)
+
+
+def _remains(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is still asked of a run that is over and cleaned up."""
+    kept = {key: status[key] for key in ("phase", "reason", "attempt", "mode") if key in status}
+    return {**kept, "conditions": [{"type": CLEANED_UP, "status": "True"}]}
 
 
 def controller_of(obj: Object) -> str:

@@ -17,6 +17,21 @@ def write_json(value: Any) -> None:
     write(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def to_yaml(objects: Sequence[Any]) -> str:
+    """Write objects as YAML that kubectl reads as it was meant: ``y`` and ``n`` are text, not truth."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        """Quotes what YAML 1.1, which kubectl speaks, takes for a boolean."""
+
+    def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else "'" if value.lower() in ("y", "n") else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    Dumper.add_representer(str, text)
+    return yaml.dump_all(objects, Dumper=Dumper, sort_keys=False).rstrip()
+
+
 def note(line: str) -> None:
     """Write one line for the person, not for a pipe."""
     sys.stderr.write(f"{line}\n")

@@ -36,6 +36,7 @@ def add_parser(commands: Any) -> None:
     )
     retire.add_argument("--namespace", required=True, help="namespace of the release")
     retire.add_argument("--instance", required=True, help="name of the release")
+    retire.add_argument("--lease", required=True, help="name of the Lease that pauses claims")
     retire.add_argument(
         "--seconds", type=float, default=90, metavar="S", help="wait at most S for pods"
     )
@@ -66,4 +67,10 @@ def _retire(args: argparse.Namespace) -> int:
     from dask_flows.agent.retire import main
     from dask_flows.cli.output import write
 
-    return main(namespace=args.namespace, instance=args.instance, seconds=args.seconds, say=write)
+    return main(
+        namespace=args.namespace,
+        instance=args.instance,
+        lease=args.lease,
+        seconds=args.seconds,
+        say=write,
+    )

@@ -104,12 +104,14 @@ def submit(args: argparse.Namespace) -> int:
 
 
 def _dry_run(args: argparse.Namespace, request: Any) -> int:
-    import yaml
-
+    from dask_flows.cli.output import to_yaml
     from dask_flows.submission import manifests_for
 
-    objects = manifests_for(request, args.namespace or "default")
-    write(yaml.safe_dump_all(objects, sort_keys=False).rstrip())
+    objects = manifests_for(request, args.namespace or "")
+    for obj in objects:
+        if not args.namespace:  # kubectl fills in the context's
+            del obj["metadata"]["namespace"]
+    write(to_yaml(objects))
     return 0
 
 

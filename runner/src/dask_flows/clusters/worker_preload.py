@@ -6,6 +6,7 @@ results; here it hands them to other workers first, as long as the pod's grace p
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from typing import Any
@@ -21,6 +22,7 @@ LOCAL_KEY = "dask-flows.local"
 GRACE_KEY = "dask-flows.worker-grace"  # DASK_DASK_FLOWS__WORKER_GRACE
 GRACE_SECONDS = 20.0  # of the pod's 30: the interpreter needs some to end
 CLOSE_SECONDS = 2.0
+END_SECONDS = 1.0
 
 
 def dask_setup(worker: Any) -> None:
@@ -65,14 +67,22 @@ def _retire_on_sigterm(worker: Any, grace: float) -> None:
 
 
 async def retire(worker: Any, grace: float) -> None:
-    """Hand the worker's results over and close it; never takes much longer than the grace (s)."""
+    """Hand the worker's results over and end the process, within the grace (s) and some seconds.
+
+    What ``Worker.close_gracefully`` does, but without its wait for running tasks: the scheduler has given
+    them to other workers by then.
+    """
     log.info("SIGTERM: leaving within %g s", grace)
+    stimulus = f"sigterm-{worker.name}"
     try:
-        await asyncio.wait_for(worker.close_gracefully(reason="sigterm"), grace)
+        call = worker.scheduler.retire_workers(
+            workers=[worker.address], close_workers=False, remove=True, stimulus_id=stimulus
+        )
+        await asyncio.wait_for(call, grace)
     except (TimeoutError, asyncio.CancelledError, OSError) as error:
         log.warning("left without handing everything over: %s", str(error) or type(error).__name__)
-    try:
-        # Running tasks are not waited for: the scheduler has given them to others.
-        await worker.close(timeout=CLOSE_SECONDS, executor_wait=False, reason="sigterm")
-    except (TimeoutError, OSError) as error:
-        log.warning("closed roughly: %s", error)
+    # A task that runs on in its thread would keep the interpreter from ending.
+    end = threading.Timer(CLOSE_SECONDS + END_SECONDS, os._exit, [0])
+    end.daemon = True
+    end.start()
+    await worker.close(timeout=CLOSE_SECONDS, executor_wait=False, reason="sigterm")

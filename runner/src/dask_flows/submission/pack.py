@@ -64,7 +64,7 @@ def _is_text(content: bytes) -> bool:
 def _modules(root: Path) -> Iterator[Path]:
     """Yield modules beside the flow, and everything inside packages beside it."""
     for path in sorted(root.iterdir()):
-        if path.is_file() and path.suffix == ".py":
+        if path.is_file() and path.suffix == ".py" and not path.name.startswith("."):
             yield path
         elif path.is_dir() and _is_package(path):
             yield from _package_files(path)
@@ -78,7 +78,7 @@ def _package_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_dir() and _visible(path):
             yield from _package_files(path)
-        elif path.is_file() and path.suffix != ".pyc":
+        elif path.is_file() and path.suffix != ".pyc" and not path.name.startswith("."):
             yield path
 
 

@@ -6,35 +6,45 @@ from typing import Any
 from dask_flows.errors import UsageError
 from dask_flows.kube.api import Api
 from dask_flows.kube.errors import AlreadyExists, KubeError, NotFound
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, Resource
 
 
 async def send(api: Api, objects: list[dict[str, Any]]) -> dict[str, Any]:
-    """Create them in order, the FlowRun last, and let it own its source; returns the FlowRun."""
+    """Create a FlowRun and the source it owns; returns the FlowRun.
+
+    A run with a source is created suspended and released when its source is there: so the source has its
+    owner from the beginning, and whoever submits needs no right to change ConfigMaps.
+    """
     *sources, run = objects
-    namespace = run["metadata"]["namespace"]
-    for source in sources:
-        await _create(api, CONFIG_MAPS, namespace, source)
+    namespace, name = run["metadata"]["namespace"], run["metadata"]["name"]
+    if not sources:
+        return await _create(api, FLOWRUNS, namespace, run)
+    held = {**run, "spec": {**run["spec"], "suspend": True}}
+    made = await _create(api, FLOWRUNS, namespace, held)
     try:
-        made = await _create(api, FLOWRUNS, namespace, run)
-    except (KubeError, UsageError):
         for source in sources:
-            with contextlib.suppress(KubeError):
-                await api.delete(CONFIG_MAPS, namespace, source["metadata"]["name"])
+            await _create(api, CONFIG_MAPS, namespace, _owned(source, made))
+        wanted = bool(run["spec"].get("suspend"))
+        return await api.patch(FLOWRUNS, namespace, name, {"spec": {"suspend": wanted}})
+    except (KubeError, UsageError):
+        with contextlib.suppress(KubeError):
+            await api.delete(FLOWRUNS, namespace, name)
         raise
+
+
+def _owned(obj: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     owner = {
-        "apiVersion": made["apiVersion"],
-        "kind": made["kind"],
-        "name": made["metadata"]["name"],
-        "uid": made["metadata"]["uid"],
+        "apiVersion": run["apiVersion"],
+        "kind": run["kind"],
+        "name": run["metadata"]["name"],
+        "uid": run["metadata"]["uid"],
     }
-    for source in sources:
-        patch = {"metadata": {"ownerReferences": [owner]}}
-        await api.patch(CONFIG_MAPS, namespace, source["metadata"]["name"], patch)
-    return made
+    return {**obj, "metadata": {**obj["metadata"], "ownerReferences": [owner]}}
 
 
-async def _create(api: Api, resource: Any, namespace: str, body: dict[str, Any]) -> dict[str, Any]:
+async def _create(
+    api: Api, resource: Resource, namespace: str, body: dict[str, Any]
+) -> dict[str, Any]:
     name = body["metadata"]["name"]
     try:
         return await api.create(resource, namespace, body)

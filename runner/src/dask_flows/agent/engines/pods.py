@@ -72,11 +72,7 @@ class PodsEngine:
 
     async def delete(self, attempt: Attempt) -> bool:
         """Delete pods and Service; True once the pods are gone."""
-        for pod in self.observe(attempt):
-            if not pod.deleting:
-                await remove(
-                    self._api, PODS, attempt.namespace, pod.name, uid=pod.uid, grace=END_GRACE
-                )
+        await together(*(self._end(pod) for pod in self.observe(attempt) if not pod.deleting))
         if self.observe(attempt):
             return False
         await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
