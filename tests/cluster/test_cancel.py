@@ -1,10 +1,14 @@
 """Cancel: the flow hears SIGTERM, its last words stay readable, and everything goes in time."""
 
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
+from conftest import make_namespace, remove_namespace
 
 import flows
+import invariants
 from kube import Kube, eventually
 from release import Release
 
@@ -17,60 +21,80 @@ def main():
     finally:
         print("the last words", flush=True)
 """
+IN_TASK = """
+import time
+from distributed import get_client
+def main():
+    print("holding", flush=True)
+    try:
+        return get_client().submit(time.sleep, 300).result()
+    finally:
+        print("the last words", flush=True)
+"""
 DEAF = """
 import signal, time
 def main():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("the last words", flush=True)
+    print("holding", flush=True)
     end = time.time() + 300
     while time.time() < end:
         time.sleep(1)
 """
-IN_TASK = """
-import time
-def main(client: "distributed.Client"):
-    print("the last words", flush=True)
-    return client.submit(time.sleep, 300).result()
-import distributed
-main.__annotations__["client"] = distributed.Client
-"""
 GRACE = 10
 
 
-@pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])
-@pytest.mark.parametrize(
-    ("code", "extra"), [(POLITE, 0), (IN_TASK, 0), (DEAF, GRACE)], ids=["polite", "in-task", "deaf"]
-)
-def test_cancel(kube: Kube, release: Release, mode: str, code: str, extra: int) -> None:
-    """Cancelled and its pods gone within 20 s (and the grace period if the flow ignores SIGTERM)."""
-    release.install(mode, runner={"terminationGracePeriodSeconds": GRACE})
-    flows.inline(kube, "held", code)
-    kube.wait_run("held", "Running", timeout=60)
-    job = kube.run_status("held")["jobName"]
-    eventually(lambda: "the last words" in kube.logs(f"job/{job}") or code is POLITE, 30)
+class Case(NamedTuple):
+    """A flow that holds on, how much longer it may, and what its log must show."""
 
-    flows.cancel(kube, "held")
+    code: str
+    extra: int
+    last_words: str
+
+
+CASES = {
+    "polite": Case(POLITE, 0, "the last words"),
+    "in-task": Case(IN_TASK, 0, "the last words"),
+    "deaf": Case(DEAF, GRACE, "holding"),
+}
+
+
+@pytest.fixture(scope="module", params=["static", "ephemeral", "local"])
+def installed(request: pytest.FixtureRequest, api: Kube) -> Iterator[Kube]:
+    """A release in each mode in turn."""
+    kube = make_namespace(api, f"cancel-{request.param}")
+    Release(kube).install(request.param, runner={"terminationGracePeriodSeconds": GRACE})
+    yield kube
+    remove_namespace(kube)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cancel(installed: Kube, name: str) -> None:
+    """Cancelled and its pods gone within 20 s (and the grace period if the flow ignores SIGTERM)."""
+    code, extra, last_words = CASES[name]
+    flows.inline(installed, name, code)
+    installed.wait_run(name, "Running", timeout=60)
+    job = installed.run_status(name)["jobName"]
+    eventually(lambda: "holding" in installed.logs(f"job/{job}"), 30)
+
+    flows.cancel(installed, name)
     begin = time.monotonic()
-    status = kube.wait_run("held", timeout=40)
-    eventually(
-        lambda: (
-            not kube.list("pods", "dask-flows.dev/run=held,app.kubernetes.io/component!=runner")
-        ),
-        40,
-    )
+    status = installed.wait_run(name, timeout=40)
+    dask = f"dask-flows.dev/run={name},app.kubernetes.io/component!=runner"
+    eventually(lambda: not installed.list("pods", dask), 40)
     took = time.monotonic() - begin
 
     assert status["phase"] == "Cancelled", status
-    assert "the last words" in kube.logs(f"job/{job}")
+    assert last_words in installed.logs(f"job/{job}")
     assert took < 20 + extra
+    invariants.check(installed)
 
 
-def test_cancel_before_the_start(kube: Kube, release: Release) -> None:
+def test_cancel_before_the_start(installed: Kube) -> None:
     """A run that has no process yet just ends."""
-    release.install("ephemeral")
-    flows.inline(kube, "never", "def main(): pass", image="registry.local/nothing:0")
-    kube.wait_run("never", "Starting", timeout=30)
+    flows.inline(installed, "never", "def main(): pass", image="registry.local/nothing:0")
+    installed.wait_run("never", "Starting", timeout=30)
 
-    flows.cancel(kube, "never")
+    flows.cancel(installed, "never")
 
-    assert kube.wait_run("never", timeout=20)["phase"] == "Cancelled"
+    assert installed.wait_run("never", timeout=20)["phase"] == "Cancelled"
+    invariants.check(installed)

@@ -64,7 +64,8 @@ def row(run: dict[str, Any], now: datetime) -> tuple[str, ...]:
 def age(seconds: float) -> str:
     """Write a time span as kubectl does: its two largest units at most."""
     units = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-    left, parts = max(0, int(seconds)), []
+    left = max(0, int(seconds))
+    parts: list[tuple[str, int]] = []
     for unit, size in units:
         count, left = divmod(left, size)
         if count or parts:

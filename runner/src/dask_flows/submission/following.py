@@ -1,7 +1,7 @@
 """Wait for a run, and show its log as it grows; watches, never polls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -108,7 +108,7 @@ async def _runner_pod(api: Api, namespace: str, name: str, *, live: bool) -> str
 
 async def _versions(
     api: Api, resource: Resource, namespace: str, *, labels: str = "", fields: str = ""
-) -> AsyncIterator[dict[str, Any] | None]:
+) -> AsyncGenerator[dict[str, Any] | None]:
     """Yield each state of the objects, None when one is gone; comes back after every broken watch."""
     while True:
         try:

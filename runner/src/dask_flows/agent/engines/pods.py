@@ -72,7 +72,8 @@ class PodsEngine:
 
     async def delete(self, attempt: Attempt) -> bool:
         """Delete pods and Service; True once the pods are gone."""
-        await together(*(self._end(pod) for pod in self.observe(attempt) if not pod.deleting))
+        alive = [pod for pod in self.observe(attempt) if not pod.deleting]
+        await together(*(self._end(attempt.namespace, pod) for pod in alive))
         if self.observe(attempt):
             return False
         await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
@@ -81,6 +82,9 @@ class PodsEngine:
 
     async def _make(self, plan: Plan, body: Object) -> None:
         self._cache.pods.assume(await create_or_adopt(self._api, PODS, plan, body))
+
+    async def _end(self, namespace: str, pod: PodView) -> None:
+        await remove(self._api, PODS, namespace, pod.name, uid=pod.uid, grace=END_GRACE)
 
     def _next_number(self, plan: Plan, scheduler: PodView, workers: Sequence[PodView]) -> int:
         used = (names.worker_number(plan.base, worker.name) for worker in workers)

@@ -1,0 +1,228 @@
+"""Rules of an attempt: leave before any user code, progress, the agent's word, the outcome."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLOW = """
+import sys, time
+from pathlib import Path
+Path("imported").touch()
+def main(n: int = 1):
+    print("running it")
+    return {"n": n}
+def sleeps():
+    try: time.sleep(300)
+    finally: print("last words")
+"""
+POD = {"DASK_FLOWS_POD_UID": "pod-uid", "DASK_FLOWS_POD_NAME": "pod-name"}
+
+
+@pytest.fixture
+def run(
+    dask_flows: Callable[..., Any], attempt: Callable[..., Path], tmp_path: Path, dask: Any
+) -> Callable[..., Any]:
+    """Start the runner as the agent's Job does."""
+    (tmp_path / "flow.py").write_text(FLOW)
+
+    def make(parameters: dict[str, Any] | None = None, **changes: Any) -> Any:
+        folder = attempt(parameters, **{"address": dask.address, **changes})
+        mode = changes.get("mode", "static")
+        return dask_flows("run", "--mode", mode, "--attempt", str(folder), **POD)
+
+    return make
+
+
+def test_the_outcome_is_reported_once_with_its_times(run: Callable[..., Any], agent: Any) -> None:
+    """Who, what, when; the agent knows it before the process has ended."""
+    assert run({"n": 5}).end() == 0
+
+    (record,) = agent.bodies("finish")
+    assert {k: record[k] for k in ("dask-flows", "uid", "attempt", "podUid", "outcome")} == {
+        "dask-flows": 1,
+        "uid": "uid-1",
+        "attempt": 1,
+        "podUid": "pod-uid",
+        "outcome": "Succeeded",
+    }
+    assert record["result"] == {"n": 5}
+    assert record["workers"] == 2
+    assert sorted(record["times"]) == ["finish", "running", "start"]
+
+
+def test_leave_comes_before_any_user_code(
+    run: Callable[..., Any], agent: Any, tmp_path: Path
+) -> None:
+    """A second pod of the attempt exits 96, imports nothing, and reports nothing that would count."""
+    agent.answer = lambda verb, _: (409, {"message": "another pod"}) if verb == "start" else (200, {})
+
+    process = run()
+
+    assert process.end() == 96
+    assert not (tmp_path / "imported").exists()
+    assert "another pod" in process.text
+
+
+def test_the_agent_may_be_late(run: Callable[..., Any], agent: Any) -> None:
+    """Within the start deadline."""
+    tries: list[str] = []
+
+    def answer(verb: str, _: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        tries.append(verb)
+        return (503 if len(tries) < 4 else 200), {"deadlineSeconds": None, "stop": None}
+
+    agent.answer = answer
+
+    assert run().end() == 0
+    assert tries[:4] == ["start"] * 4
+
+
+def test_an_agent_that_is_away_does_not_fail_a_run(run: Callable[..., Any], agent: Any) -> None:
+    """Beats fail, the flow goes on."""
+    agent.answer = lambda verb, _: (503 if verb == "beat" else 200, {})
+
+    assert run().end() == 0
+
+
+def beats_until(reason: str, phase: str = "running") -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Answer beats of this phase with a stop."""
+
+    def answer(verb: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if verb == "beat" and body["phase"] == phase:
+            return 200, {"stop": {"reason": reason, "message": "because"}}
+        time.sleep(0.05)
+        return 200, {"stop": None, "deadlineSeconds": None}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "outcome"),
+    [
+        ("Cancelled", 143, "Cancelled"),
+        ("DeadlineExceeded", 5, "Failed"),
+        ("SchedulerLost", 4, "Failed"),
+    ],
+)
+def test_the_agents_word_stops_the_flow(
+    run: Callable[..., Any], agent: Any, reason: str, code: int, outcome: str
+) -> None:
+    """Its finally blocks run; the record carries the agent's reason."""
+    agent.answer = beats_until(reason)
+
+    process = run(flow="flow.py:sleeps")
+
+    assert process.end(30) == code
+    assert "last words" in process.text
+    (record,) = agent.bodies("finish")
+    assert (record["outcome"], record["reason"], record["message"]) == (outcome, reason, "because")
+    assert record["exitCode"] == code
+
+
+def test_a_cancel_while_workers_are_awaited(run: Callable[..., Any], agent: Any) -> None:
+    """The same, and no flow runs."""
+    agent.answer = beats_until("Cancelled", "cluster")
+
+    process = run(minimumWorkers=50)
+
+    assert process.end(30) == 143
+    assert "running it" not in process.text
+    assert agent.bodies("finish")[0]["outcome"] == "Cancelled"
+
+
+def test_the_deadline_comes_from_the_agent_and_may_change(
+    run: Callable[..., Any], agent: Any
+) -> None:
+    """With any answer to a beat."""
+
+    def answer(verb: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        time.sleep(0.05)
+        running = verb == "beat" and body["phase"] == "running"
+        return 200, {"stop": None, "deadlineSeconds": 1 if running else 600}
+
+    agent.answer = answer
+
+    process = run(flow="flow.py:sleeps")
+
+    assert process.end(30) == 5
+    (record,) = agent.bodies("finish")
+    assert (record["reason"], record["outcome"]) == ("DeadlineExceeded", "Failed")
+
+
+def test_beats_tell_phase_workers_and_tasks(run: Callable[..., Any], agent: Any) -> None:
+    """At once when the flow begins."""
+    agent.answer = beats_until("Cancelled", "closing")
+    process = run(flow="flow.py:sleeps")
+    end = time.monotonic() + 30
+    while not any(b["phase"] == "running" for b in agent.bodies("beat")):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send(15)
+
+    process.end()
+    running = next(b for b in agent.bodies("beat") if b["phase"] == "running")
+    assert running["workers"] == 2
+    assert running["podUid"] == "pod-uid"
+    assert running["message"] == "running flow.py:sleeps"
+    assert running["scaling"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "code"),
+    [
+        ({"flow": "flow.py:nothing"}, "BadFlow", 2),
+        ({"flow": "nothing.py:main"}, "BadFlow", 2),
+        ({"parameters": {"m": 1}}, "BadParameters", 2),
+        ({"address": "tcp://127.0.0.1:9", "startDeadlineSeconds": 1}, "ClusterTimeout", 3),
+        ({"flow": None, "command": ["false"]}, "FlowFailed", 1),
+        ({"flow": None, "command": ["no-such-program-here"]}, "BadFlow", 2),
+    ],
+)
+def test_each_failure_reports_its_reason(
+    run: Callable[..., Any], agent: Any, changes: dict[str, Any], reason: str, code: int
+) -> None:
+    """Before and after the cluster is there."""
+    parameters = changes.pop("parameters", None) if "parameters" in changes else None
+
+    assert run(parameters, **changes).end() == code
+
+    (record,) = agent.bodies("finish")
+    assert (record["outcome"], record["reason"], record["exitCode"]) == ("Failed", reason, code)
+    assert record["message"]
+
+
+def test_a_zip_source_is_unpacked(run: Callable[..., Any], agent: Any, tmp_path: Path) -> None:
+    """A large flow travels so."""
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as zipped:
+        zipped.writestr("jobs/deep.py", "from jobs.value import N\ndef main(): return N\n")
+        zipped.writestr("jobs/value.py", "N = 7\n")
+
+    assert run(flow="jobs.deep:main", source=None, sourceZip=str(tmp_path / "s.zip")).end() == 0
+
+    assert agent.bodies("finish")[0]["result"] == 7
+
+
+def test_the_address_of_the_environment_is_ignored_with_a_warning(
+    dask_flows: Callable[..., Any],
+    attempt: Callable[..., Path],
+    tmp_path: Path,
+    dask: Any,
+    agent: Any,
+) -> None:
+    """The agent gives the cluster."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    folder = attempt(address=dask.address)
+
+    process = dask_flows(
+        "run", "--mode", "static", "--attempt", str(folder), DASK_SCHEDULER_ADDRESS="tcp://x:1", **POD
+    )
+
+    assert process.end() == 0
+    assert "DASK_SCHEDULER_ADDRESS of the run is ignored" in process.text
+    assert json.dumps(agent.bodies("finish")[0])
