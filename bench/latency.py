@@ -21,9 +21,8 @@ from stats import ratio, spread, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cluster"))
 
-from conftest import make_namespace, remove_namespace
-
 from kube import Kube, eventually, proxy
+from namespaces import make_namespace, remove_namespace
 from release import Release
 
 CODE = "import time\ndef main():\n    return time.time()\n"

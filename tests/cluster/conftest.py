@@ -1,13 +1,13 @@
 """A fresh namespace for each test, Pod Security ``restricted`` enforced, removed afterwards."""
 
 import os
-import secrets
 from collections.abc import Iterator
 
 import pytest
 
 import invariants
-from kube import Kube, kubectl, proxy
+from kube import Kube, proxy
+from namespaces import make_namespace, remove_namespace
 from release import Release
 
 
@@ -17,20 +17,6 @@ def api() -> Iterator[Kube]:
     assert os.environ.get("KUBECONFIG"), "set KUBECONFIG, or run make test"
     with proxy() as url:
         yield Kube(url, "default")
-
-
-def make_namespace(api: Kube, prefix: str) -> Kube:
-    """Create a namespace that admits only restricted pods."""
-    name = f"t-{prefix}-{secrets.token_hex(3)}"
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-    api.request("POST", "/api/v1/namespaces", body)
-    return api.in_namespace(name)
-
-
-def remove_namespace(kube: Kube) -> None:
-    """Delete a namespace and wait until it is gone."""
-    kubectl("delete", "namespace", kube.namespace, "--timeout=120s", timeout=130)
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from conftest import make_namespace, remove_namespace
 
 import flows
 import invariants
 from kube import Kube, eventually
+from namespaces import make_namespace, remove_namespace
 from release import Release
 
 POLITE = """

@@ -1,10 +1,10 @@
 """Removing the release in the middle of a run."""
 
 import pytest
-from conftest import make_namespace, remove_namespace
 
 import flows
 from kube import Kube, eventually, kubectl
+from namespaces import make_namespace, remove_namespace
 from release import Release
 
 HOLD = "import time\ndef main(): time.sleep(120)\n"

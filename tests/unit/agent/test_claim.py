@@ -62,6 +62,7 @@ async def test_two_agents_make_one_attempt() -> None:
         ("ephemeral", False, "local", "Failed/InvalidSpec"),
         ("ephemeral", True, "local", "Starting"),
         ("ephemeral", True, "static", "Failed/InvalidSpec"),
+        ("ephemeral", True, "elsewhere", "Failed/InvalidSpec"),
     ],
 )
 async def test_a_run_may_choose_its_mode_only_if_the_release_says_so(

@@ -6,7 +6,7 @@ import pytest
 
 from dask_flows.agent.drain import Target, drain
 from dask_flows.deadline import Deadline
-from dask_flows.kube.errors import Unreachable
+from dask_flows.kube.errors import NotFound, Unreachable
 from dask_flows.kube.resources import DEPLOYMENTS, FLOWRUNS, LEASES
 from fakes.api import FakeApi
 from fakes.stage import Stage, playing
@@ -195,6 +195,16 @@ async def test_an_api_server_that_is_away_for_a_moment(verb: str) -> None:
         assert not work.done()
         await runner.finish(stage.channel)
         assert await work == 0
+
+
+async def test_without_the_crd_nothing_runs() -> None:
+    """Somebody removed it: there is nothing to wait for."""
+    async with playing("static") as stage:
+        shared_cluster(stage.api)
+        missing = NotFound("the server could not find the requested resource")
+        stage.api.faults.fail("list", "flowruns", missing, times=1000)
+
+        assert await start(stage, target(), 30)[0] == 0
 
 
 async def test_an_api_server_that_stays_away_fails_the_upgrade() -> None:

@@ -92,6 +92,20 @@ async def test_workers_follow_beats_but_not_every_beat() -> None:
         assert stage.status()["workers"] == 11
 
 
+async def test_no_workers_yet_is_no_news() -> None:
+    """A beat without anything new costs no write."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.runner()
+        await runner.start(stage.channel)
+        writes = len(stage.api.writes)
+        for _ in range(5):
+            await runner.beat(stage.channel, "cluster", workers=0)
+            await asyncio.sleep(6)
+
+        assert len(stage.api.writes) == writes
+
+
 async def test_settings_without_effect_are_named() -> None:
     """One FlowRun fits every mode; what it asks in vain is said in a condition."""
     async with playing("static") as stage:
