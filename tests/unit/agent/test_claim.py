@@ -1,13 +1,18 @@
 """Claims: guarded, in the right mode, paused while an upgrade drains the shared cluster."""
 
 import asyncio
+from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
 from dask_flows.agent.beginning import PAUSED
+from dask_flows.flowrun import FlowRun
 from dask_flows.kube.errors import Conflict
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, LEASES, SECRETS
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, LEASES, SECRETS
+from dask_flows.manifests import config_map
 from dask_flows.names import ANNOTATION_TARGET
+from dask_flows.plan import make_plan
 from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
@@ -195,3 +200,22 @@ async def test_a_namesake_is_another_run() -> None:
 
         assert stage.phase() == "Succeeded"
         assert len(set(stage.jobs())) == 2
+
+
+async def test_a_plan_that_somebody_else_has_stored_is_never_followed() -> None:
+    """Who may create ConfigMaps must not choose the pods that the agent makes."""
+    async with playing() as stage:
+        run = stage.submit(suspend=True)
+        foreign = make_plan(stage.config, FlowRun.parse(run), "ephemeral", 1).at("10.0.0.1")
+        runner = deepcopy(dict(foreign.runner))
+        runner["spec"]["serviceAccountName"] = "r-dask-flows-agent"
+        body = config_map(replace(foreign, runner=runner), FlowRun.parse(run))
+        stage.api.add(CONFIG_MAPS, body)
+
+        stage.edit(suspend=False)
+        await stage.started()
+
+        (name,) = stage.jobs()
+        pod = stage.api.read(JOBS, name)["spec"]["template"]["spec"]
+        assert "serviceAccountName" not in pod
+        assert "serviceAccountName" not in stage.api.read(CONFIG_MAPS, name)["data"]["pinned.json"]

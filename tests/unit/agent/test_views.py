@@ -4,9 +4,9 @@ import tracemalloc
 from typing import Any
 
 import pytest
-from samples import flow_run_data
 
 from dask_flows.agent.views import JobView, PodView, RunView
+from samples import flow_run_data
 
 
 def finished(number: int) -> dict[str, Any]:

@@ -1,12 +1,18 @@
 """Rules of an attempt: leave before any user code, progress, the agent's word, the outcome."""
 
-import json
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from dask_flows.config import Environment, load_attempt
+from dask_flows.outcome import Outcome
+from dask_flows.run import of_attempt
+from dask_flows.run.ending import Ending
+from dask_flows.run.report import Reporter
 
 FLOW = """
 import sys, time
@@ -24,22 +30,21 @@ POD = {"DASK_FLOWS_POD_UID": "pod-uid", "DASK_FLOWS_POD_NAME": "pod-name"}
 
 @pytest.fixture
 def run(
-    dask_flows: Callable[..., Any], attempt: Callable[..., Path], tmp_path: Path, dask: Any
+    run_here: Callable[..., Any], attempt: Callable[..., Path], tmp_path: Path, dask: Any
 ) -> Callable[..., Any]:
-    """Start the runner as the agent's Job does."""
+    """Do what the agent's Job does."""
     (tmp_path / "flow.py").write_text(FLOW)
 
     def make(parameters: dict[str, Any] | None = None, **changes: Any) -> Any:
         folder = attempt(parameters, **{"address": dask.address, **changes})
-        mode = changes.get("mode", "static")
-        return dask_flows("run", "--mode", mode, "--attempt", str(folder), **POD)
+        return run_here(of_attempt(load_attempt(folder), mode="static", debug=False), **POD)
 
     return make
 
 
 def test_the_outcome_is_reported_once_with_its_times(run: Callable[..., Any], agent: Any) -> None:
     """Who, what, when; the agent knows it before the process has ended."""
-    assert run({"n": 5}).end() == 0
+    assert run({"n": 5}).code == 0
 
     (record,) = agent.bodies("finish")
     assert {k: record[k] for k in ("dask-flows", "uid", "attempt", "podUid", "outcome")} == {
@@ -58,11 +63,13 @@ def test_leave_comes_before_any_user_code(
     run: Callable[..., Any], agent: Any, tmp_path: Path
 ) -> None:
     """A second pod of the attempt exits 96, imports nothing, and reports nothing that would count."""
-    agent.answer = lambda verb, _: (409, {"message": "another pod"}) if verb == "start" else (200, {})
+    agent.answer = lambda verb, _: (
+        (409, {"message": "another pod"}) if verb == "start" else (200, {})
+    )
 
     process = run()
 
-    assert process.end() == 96
+    assert process.code == 96
     assert not (tmp_path / "imported").exists()
     assert "another pod" in process.text
 
@@ -77,7 +84,7 @@ def test_the_agent_may_be_late(run: Callable[..., Any], agent: Any) -> None:
 
     agent.answer = answer
 
-    assert run().end() == 0
+    assert run().code == 0
     assert tries[:4] == ["start"] * 4
 
 
@@ -85,7 +92,7 @@ def test_an_agent_that_is_away_does_not_fail_a_run(run: Callable[..., Any], agen
     """Beats fail, the flow goes on."""
     agent.answer = lambda verb, _: (503 if verb == "beat" else 200, {})
 
-    assert run().end() == 0
+    assert run().code == 0
 
 
 def beats_until(reason: str, phase: str = "running") -> Callable[..., tuple[int, dict[str, Any]]]:
@@ -116,7 +123,7 @@ def test_the_agents_word_stops_the_flow(
 
     process = run(flow="flow.py:sleeps")
 
-    assert process.end(30) == code
+    assert process.code == code
     assert "last words" in process.text
     (record,) = agent.bodies("finish")
     assert (record["outcome"], record["reason"], record["message"]) == (outcome, reason, "because")
@@ -129,7 +136,7 @@ def test_a_cancel_while_workers_are_awaited(run: Callable[..., Any], agent: Any)
 
     process = run(minimumWorkers=50)
 
-    assert process.end(30) == 143
+    assert process.code == 143
     assert "running it" not in process.text
     assert agent.bodies("finish")[0]["outcome"] == "Cancelled"
 
@@ -148,27 +155,31 @@ def test_the_deadline_comes_from_the_agent_and_may_change(
 
     process = run(flow="flow.py:sleeps")
 
-    assert process.end(30) == 5
+    assert process.code == 5
     (record,) = agent.bodies("finish")
     assert (record["reason"], record["outcome"]) == ("DeadlineExceeded", "Failed")
 
 
 def test_beats_tell_phase_workers_and_tasks(run: Callable[..., Any], agent: Any) -> None:
-    """At once when the flow begins."""
-    agent.answer = beats_until("Cancelled", "closing")
-    process = run(flow="flow.py:sleeps")
-    end = time.monotonic() + 30
-    while not any(b["phase"] == "running" for b in agent.bodies("beat")):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    process.send(15)
+    """At once when the flow begins, although the agent holds the last beat."""
+    told: list[dict[str, Any]] = []
 
-    process.end()
-    running = next(b for b in agent.bodies("beat") if b["phase"] == "running")
-    assert running["workers"] == 2
-    assert running["podUid"] == "pod-uid"
-    assert running["message"] == "running flow.py:sleeps"
-    assert running["scaling"] is None
+    def answer(verb: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if verb == "beat" and body["waitSeconds"]:
+            time.sleep(0.5 if told else 0.01)
+        elif verb == "beat":
+            told.append(body)
+        stop = {"reason": "Cancelled", "message": "enough"} if told else None
+        return 200, {"stop": stop, "deadlineSeconds": None}
+
+    agent.answer = answer
+
+    assert run(flow="flow.py:sleeps").code == 143
+    assert told[0]["phase"] == "running"
+    assert told[0]["workers"] == 2
+    assert told[0]["podUid"] == "pod-uid"
+    assert told[0]["message"] == "running flow.py:sleeps"
+    assert told[0]["scaling"] is None
 
 
 @pytest.mark.parametrize(
@@ -188,7 +199,7 @@ def test_each_failure_reports_its_reason(
     """Before and after the cluster is there."""
     parameters = changes.pop("parameters", None) if "parameters" in changes else None
 
-    assert run(parameters, **changes).end() == code
+    assert run(parameters, **changes).code == code
 
     (record,) = agent.bodies("finish")
     assert (record["outcome"], record["reason"], record["exitCode"]) == ("Failed", reason, code)
@@ -197,32 +208,55 @@ def test_each_failure_reports_its_reason(
 
 def test_a_zip_source_is_unpacked(run: Callable[..., Any], agent: Any, tmp_path: Path) -> None:
     """A large flow travels so."""
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "s.zip", "w") as zipped:
         zipped.writestr("jobs/deep.py", "from jobs.value import N\ndef main(): return N\n")
         zipped.writestr("jobs/value.py", "N = 7\n")
 
-    assert run(flow="jobs.deep:main", source=None, sourceZip=str(tmp_path / "s.zip")).end() == 0
+    assert run(flow="jobs.deep:main", source=None, sourceZip=str(tmp_path / "s.zip")).code == 0
 
     assert agent.bodies("finish")[0]["result"] == 7
 
 
 def test_the_address_of_the_environment_is_ignored_with_a_warning(
-    dask_flows: Callable[..., Any],
-    attempt: Callable[..., Path],
-    tmp_path: Path,
-    dask: Any,
-    agent: Any,
+    run_here: Callable[..., Any], attempt: Callable[..., Path], tmp_path: Path, dask: Any
 ) -> None:
     """The agent gives the cluster."""
     (tmp_path / "flow.py").write_text(FLOW)
-    folder = attempt(address=dask.address)
+    request = of_attempt(load_attempt(attempt(address=dask.address)), mode="static", debug=False)
 
-    process = dask_flows(
-        "run", "--mode", "static", "--attempt", str(folder), DASK_SCHEDULER_ADDRESS="tcp://x:1", **POD
+    ran = run_here(request, DASK_SCHEDULER_ADDRESS="tcp://x:1", **POD)
+
+    assert ran.code == 0
+    assert "DASK_SCHEDULER_ADDRESS of the run is ignored" in ran.text
+    assert f"cluster static at {dask.address}" in ran.text
+
+
+def test_the_record_is_also_the_termination_message(
+    tmp_path: Path, attempt: Callable[..., Path], agent: Any
+) -> None:
+    """An agent that is away finds it there; the kubelet has made the file."""
+    log = tmp_path / "termination-log"
+    log.touch()
+    spec = load_attempt(attempt())
+    reporter = Reporter(spec, None, Environment(pod_uid="p"), termination_log=log)
+
+    reporter.deliver(Ending("Failed", "FlowFailed", "x" * 10_000, 1), workers=2)
+    reporter.deliver(Ending("Succeeded"))
+
+    record = Outcome.parse(log.read_text())
+    assert record is not None
+    assert (record.outcome, record.reason, record.workers) == ("Failed", "FlowFailed", 2)
+    assert len(log.read_bytes()) <= 4096
+
+
+def test_without_the_kubelets_file_nothing_is_written(
+    tmp_path: Path, attempt: Callable[..., Path]
+) -> None:
+    """A laptop's /dev stays as it is."""
+    log = tmp_path / "termination-log"
+
+    Reporter(load_attempt(attempt()), None, Environment(), termination_log=log).deliver(
+        Ending("Succeeded")
     )
 
-    assert process.end() == 0
-    assert "DASK_SCHEDULER_ADDRESS of the run is ignored" in process.text
-    assert json.dumps(agent.bodies("finish")[0])
+    assert not log.exists()

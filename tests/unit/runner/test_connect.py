@@ -66,7 +66,9 @@ def test_an_address_may_leave_out_tcp(address: str, whole: str) -> None:
     assert full_address(address) == whole
 
 
-@pytest.mark.parametrize("address", ["", "h", "tcp://h", "http://h:8786", "tcp://:8786", "h:x", "8786"])
+@pytest.mark.parametrize(
+    "address", ["", "h", "tcp://h", "http://h:8786", "tcp://:8786", "h:x", "8786"]
+)
 def test_what_is_no_address_is_refused(address: str) -> None:
     """At once, not after the time-out."""
     with pytest.raises(UsageError, match="not the address"):

@@ -50,7 +50,9 @@ TABLE = {
     "attribute": bad("flow.py:mian", "did you mean main", flow=MAIN),
     "attribute of nothing": bad("flow.py:x", "define it", flow=""),
     "attribute of a module": bad("json:lods", "did you mean loads"),
-    "nested attribute": bad("flow.py:Job.rn", "did you mean run", flow="class Job:\n def run(self): 1"),
+    "nested attribute": bad(
+        "flow.py:Job.rn", "did you mean run", flow="class Job:\n def run(self): 1"
+    ),
     "a number": bad("flow.py:main", "not callable, it is an int", flow="main = 5"),
     "a text": bad("flow.py:main", "not callable, it is a str", flow="main = 'x'"),
     "none": bad("flow.py:main", "a NoneType", flow="main = None"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import Any, Literal
 
 import pytest
 from distributed import Client
@@ -110,7 +110,7 @@ def test_the_message_shows_the_flows_parameters() -> None:
         (True, bool, True),
         ([1, 2], tuple[int, ...], True),
         ("x", int | str, True),
-        (None, Optional[int], True),
+        (None, int | None, True),
         (None, int, False),
         ({"a": 1}, dict[str, int], True),
         ("x", Literal["y"], True),

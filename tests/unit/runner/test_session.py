@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dask as dask_library
 import cloudpickle
+import dask as dask_library
 import dask.array as da
 import pytest
 from distributed import Client, as_completed, get_client, worker_client
@@ -57,7 +57,7 @@ def test_clients_need_no_address(dask: Any) -> None:
 
 
 def speak(n: int) -> int:
-    print(f"line {n}")
+    print(f"line {n}")  # noqa: T201 - what this is about
     return n
 
 
@@ -73,9 +73,7 @@ def test_a_run_hears_its_tasks_with_the_workers_name(dask: Any) -> None:
         run.client.submit(speak, 1, pure=False).result()
         with Client() as own:
             own.submit(speak, 2, pure=False).result()
-        thread = threading.Thread(
-            target=lambda: run.client.submit(speak, 3, pure=False).result()
-        )
+        thread = threading.Thread(target=lambda: run.client.submit(speak, 3, pure=False).result())
         thread.start()
         thread.join()
         run.client.submit(speak_through_worker, 4, pure=False).result()
@@ -189,7 +187,7 @@ def test_a_retired_worker_hands_its_results_over(start_dask: Callable[[int], Any
     """SIGTERM costs no data: nothing is computed twice."""
     small = start_dask(2)
     with session(small.address) as run:
-        data = run.client.submit(lambda: time.time_ns(), pure=False, workers="pod-0")
+        data = run.client.submit(time.time_ns, pure=False, workers="pod-0")
         before = data.result()
 
         small.workers[0].send_signal(signal.SIGTERM)

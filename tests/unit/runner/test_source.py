@@ -1,5 +1,6 @@
 """Rules of a flow's source: zips stay in their folder, own modules travel by value, others never do."""
 
+import json
 import stat
 import sys
 import zipfile
@@ -12,6 +13,7 @@ import pytest
 from dask_flows.errors import BadFlow
 from dask_flows.flows.load import load
 from dask_flows.flows.source import MAX_UNPACKED, is_installed, is_own, unpack
+from dask_flows.names import slug
 
 
 def make_zip(path: Path, *names: str, **content: str) -> Path:
@@ -114,12 +116,8 @@ def test_own_modules_travel_by_value(flow_folder: Path) -> None:
 def test_installed_modules_never_do(flow_folder: Path) -> None:
     """Workers have them: they travel by name."""
     with load("flow.py:main", flow_folder):
-        import json
-
-        import dask_flows.names
-
-        assert b"_make_function" not in cloudpickle.dumps(json.dumps)
-        assert b"_make_function" not in cloudpickle.dumps(dask_flows.names.slug)
+        for installed in (json.dumps, slug):
+            assert b"_make_function" not in cloudpickle.dumps(installed)
 
 
 def test_a_library_below_the_folder_is_not_the_flows_own(tmp_path: Path) -> None:

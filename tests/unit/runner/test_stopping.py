@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,18 +53,38 @@ def kill(number: int = signal.SIGTERM) -> None:
     time.sleep(0)
 
 
+def stop(stopper: Stopper, cause: Cause) -> None:
+    """Stop, and let the signal arrive."""
+    stopper.stop(cause)
+    time.sleep(0)
+
+
+def start_and_wait(thread: threading.Thread) -> None:
+    """Wait as a flow does in ``result()``."""
+    thread.start()
+    threading.Event().wait(30)
+
+
+@contextmanager
+def closing(cleaned: list[bool]) -> Iterator[None]:
+    """Stand for a flow that cleans up."""
+    try:
+        yield
+    finally:
+        cleaned.append(True)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_raises_once_and_names_itself(end: End, number: int, code: int) -> None:
     """So that finally blocks run."""
-    cleaned = []
+    cleaned: list[bool] = []
     with end.stopper() as stopper:
-        with pytest.raises(Stopped):
-            try:
-                kill(number)
-            finally:
-                cleaned.append(True)
+        with pytest.raises(Stopped), closing(cleaned):
+            kill(number)
 
-        assert stopper.cause == Cause("Cancelled", f"interrupted by {signal.Signals(number).name}", code)
+        assert stopper.cause == Cause(
+            "Cancelled", f"interrupted by {signal.Signals(number).name}", code
+        )
     assert cleaned
     assert end.codes == []
 
@@ -85,8 +107,7 @@ def test_another_thread_stops_the_main_one(end: End) -> None:
         cause = cause_of("SchedulerLost", "gone")
         thread = threading.Thread(target=stopper.stop, args=(cause,))
         with pytest.raises(Stopped):
-            thread.start()
-            threading.Event().wait(30)
+            start_and_wait(thread)
         thread.join()
 
         assert stopper.cause == cause
@@ -96,8 +117,7 @@ def test_a_signal_after_a_stop_does_not_end_the_clean_up(end: End) -> None:
     """The kubelet's SIGTERM often follows the agent's word; only its second one is impatience."""
     with end.stopper() as stopper:
         with pytest.raises(Stopped):
-            stopper.stop(cause_of("Cancelled", "by spec.cancel"))
-            time.sleep(0)
+            stop(stopper, cause_of("Cancelled", "by spec.cancel"))
         kill()
         assert end.codes == []
         with pytest.raises(Gone):
@@ -110,8 +130,7 @@ def test_the_first_cause_counts(end: End) -> None:
     """What follows is its consequence."""
     with end.stopper() as stopper:
         with pytest.raises(Stopped):
-            stopper.stop(cause_of("DeadlineExceeded", "5 s"))
-            time.sleep(0)
+            stop(stopper, cause_of("DeadlineExceeded", "5 s"))
         stopper.stop(cause_of("SchedulerLost", "gone"))
 
         assert stopper.settle() == cause_of("DeadlineExceeded", "5 s")

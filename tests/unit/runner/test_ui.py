@@ -73,7 +73,7 @@ def test_json_lines_are_nothing_but_objects() -> None:
 
     ui.say("workers 1/2", workers=1)
     with ui.capturing():
-        print("one\ntwo")
+        print("one\ntwo")  # noqa: T201 - what this is about
         sys.stdout.write("three")
     ui.hear("pod-0", "hello", "stderr")
     ui.fail("tb", "failed", reason="FlowFailed", exit_code=1)

@@ -2,7 +2,7 @@
 
 1. The claim, in status: from here on every name is known.
 2. The scheduler's Service, if the attempt has its own cluster: it gives the address.
-3. The ConfigMap: it pins the plan. An attempt without it has not begun and is planned anew.
+3. The ConfigMap: it pins the plan. An attempt without its Job has not begun and may be planned anew.
 4. The Secret and the cluster's pods.
 5. The Job, last: if it exists, everything has been made.
 
@@ -130,8 +130,19 @@ class Beginner:
         plan = make_plan(self._config, whole, mode, run.attempt)
         if mode == "ephemeral":
             plan = await self._engine.prepare(plan)
-        body = manifests.config_map(plan, whole)
+        return await self._store(plan, manifests.config_map(plan, whole))
+
+    async def _store(self, plan: Plan, body: Object) -> Plan:
+        """Store the plan; returns the one that holds.
+
+        A stored plan is believed only with its Job, which nobody but the agent may create: who may create
+        ConfigMaps could otherwise put pod templates of his own into the agent's hands.
+        """
         stored = await create_or_adopt(self._api, CONFIG_MAPS, plan, body)
+        if stored.get("data") != body["data"] and await self._find_job(plan) is None:
+            uid = stored["metadata"]["uid"]
+            await remove(self._api, CONFIG_MAPS, plan.namespace, plan.base, uid=uid)
+            stored = await self._api.create(CONFIG_MAPS, plan.namespace, body)
         return Plan.from_json(stored["data"][manifests.PINNED_FILE])
 
     async def _make_job(self, plan: Plan, whole: FlowRun, memory: Memory) -> None:

@@ -6,7 +6,6 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 from dask_flows.agent.beginning import Beginner
 from dask_flows.agent.cache import Cache
@@ -76,15 +75,9 @@ class Agent:
             clock=clock,
         )
         self.sweeper = Sweeper(api, self.cache, namespace)
-        fields = f"metadata.name={config.pause_lease}"
-        self.pauses = Informer(api, LEASES, namespace, _uid, clock=clock, fields=fields)
+        self.pauses = _follow_pause(api, config, clock)
         self.cache.runs.subscribe(self._on_run)
         self.pauses.subscribe(self._on_pause)
-
-    @classmethod
-    def of(cls, api: Api, config: AgentConfig, clock: Clock | None = None) -> Self:
-        """Return an agent on the machine's clock, unless told otherwise."""
-        return cls(api, config, clock or SystemClock())
 
     async def run(self) -> None:
         """Work for ever, without the HTTP port."""
@@ -143,6 +136,11 @@ def _log_to_stderr(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def _follow_pause(api: Api, config: AgentConfig, clock: Clock) -> Informer[str]:
+    fields = f"metadata.name={config.pause_lease}"
+    return Informer(api, LEASES, config.release.namespace, _uid, clock=clock, fields=fields)
 
 
 def _uid(obj: Object) -> str:

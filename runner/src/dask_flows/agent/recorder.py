@@ -86,13 +86,13 @@ class Recorder:
     def _tell(self, run: FlowRun, phase: str, patch: Patch) -> None:
         reason, message = patch.get("reason") or "", patch.get("message") or ""
         log.info(
-            "transition run=%s attempt=%d from=%s to=%s reason=%s message=%r",
+            "transition run=%s attempt=%d from=%s to=%s%s%s",
             run.name,
             patch.get("attempt", run.attempt),
             run.phase,
             phase,
-            reason or "-",
-            message,
+            f" reason={reason}" if reason else "",
+            f" message={message!r}" if message else "",
         )
         self._events.tell(run, reason or phase, message or phase, warning=phase == "Failed")
 

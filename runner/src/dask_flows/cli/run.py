@@ -26,7 +26,7 @@ exit codes: 0 ok, 1 the flow failed, 2 bad flow or parameters, 3 cluster not rea
 
 CONNECT_SECONDS = 60.0
 INTERRUPTED = (130, 143)
-CLOSE_SECONDS = 10.0  # a run that is over does not wait longer for what will not close
+CLOSE_SECONDS = 5.0  # a run that is over does not wait longer for what will not close
 
 
 def add_parser(commands: Any) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import threading
@@ -46,16 +47,22 @@ def run_command(
         )
 
 
-def check_command(command: Sequence[str]) -> None:
-    """Raise BadFlow for a command that is none."""
+def check_command(command: Sequence[str], folder: Path, search: str | None) -> None:
+    """Raise BadFlow for a command that cannot be started in this folder with this PATH."""
     if not command or not all(isinstance(word, str) for word in command) or not command[0]:
         raise BadFlow("the command is empty", where="command", do="give a program and its words")
+    program = str(folder / command[0]) if os.sep in command[0] else command[0]
+    if shutil.which(program, path=search) is None:
+        raise BadFlow(
+            f"there is no program {command[0]!r}",
+            where=shlex.join(command),
+            do="check its name, PATH and mode (in the cluster: the image); scripts follow python",
+        )
 
 
 def _start(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], *, piped: bool
 ) -> "subprocess.Popen[str]":
-    check_command(command)
     try:
         return subprocess.Popen(  # noqa: S603 - running the user's program is the purpose
             list(command),
@@ -66,17 +73,11 @@ def _start(
             errors="replace",
             start_new_session=True,
         )
-    except FileNotFoundError:
-        raise BadFlow(
-            f"there is no program {command[0]!r}",
-            where=shlex.join(command),
-            do="check its name and PATH (in the cluster: the image)",
-        ) from None
     except (OSError, ValueError) as error:
         raise BadFlow(
             f"the command cannot be started: {error}",
             where=shlex.join(command),
-            do="make the file executable, or start it with its interpreter",
+            do="start it with its interpreter",
         ) from None
 
 

@@ -133,7 +133,7 @@ class _Run:
         from dask_flows.clusters.defaults import child_environment
         from dask_flows.flows.command import check_command, run_command
 
-        check_command(words)
+        check_command(words, folder, self._environment.variables.get("PATH"))
         if self._request.parameters:
             raise BadParameters(
                 "a command takes no parameters", where=self._request.name, do="write them behind it"
