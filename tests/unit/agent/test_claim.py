@@ -210,6 +210,7 @@ async def test_a_plan_that_somebody_else_has_stored_is_never_followed() -> None:
         runner = deepcopy(dict(foreign.runner))
         runner["spec"]["serviceAccountName"] = "r-dask-flows-agent"
         body = config_map(replace(foreign, runner=runner), FlowRun.parse(run))
+        await asyncio.sleep(30)  # the sweep at the agent's start is over
         stage.api.add(CONFIG_MAPS, body)
 
         stage.edit(suspend=False)
