@@ -55,7 +55,7 @@ cluster-down: ## Stop that cluster
 image: ## Build the image, and load it into the cluster if that runs
 	@PYTHON=$(PYTHON) IMAGE=$(IMAGE) ci/image
 
-demo: $(VENV)/ready cluster image ## Install, run a flow, switch modes, run it again, show both logs
+demo: $(VENV)/ready $(if $(KUBECONFIG),,cluster image) ## Install, run a flow, switch modes, run it again, show both logs
 	@PY=$(PY) IMAGE=$(IMAGE) ci/demo
 
 bench: $(VENV)/ready ## Measure starts and overhead on the cluster; writes bench/results

@@ -124,3 +124,11 @@ def test_no_account_hands_out_tokens_by_itself() -> None:
     for obj in render(values()).objects:
         if obj["kind"] == "ServiceAccount":
             assert obj["automountServiceAccountToken"] is False
+
+
+def test_the_agent_knows_one_lease() -> None:
+    """Other programs elect their leaders by Leases in the same namespace."""
+    role = render(values()).one("Role", "-agent")
+    named = [rule.get("resourceNames") for rule in role["rules"] if rule["resources"] == ["leases"]]
+
+    assert named == [["r-dask-flows-pause"]]

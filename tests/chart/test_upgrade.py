@@ -139,6 +139,7 @@ def test_the_uninstall_hook_runs_when_the_agent_is_gone() -> None:
         "retire",
         "--namespace=ns",
         "--instance=r",
+        "--lease=r-dask-flows-pause",
     ]
 
 

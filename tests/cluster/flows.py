@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from kube import Kube, run
-from release import ROOT
 
 EXAMPLES: dict[str, list[str]] = {
     "diamond": ["examples/01-diamond/flow.py:diamond"],
@@ -14,7 +13,7 @@ EXAMPLES: dict[str, list[str]] = {
     "command": ["--", "python", "examples/03-command/script.py"],
     "package": ["examples/04-package/flow.py:report"],
 }
-OWN_IMAGE = "registry.local/dask-flows-own:dev"
+OWN_IMAGE = os.environ.get("OWN_IMAGE", "registry.local/dask-flows-own:dev")
 
 
 def submit(kube: Kube, *args: str, name: str, check: bool = True) -> str:
@@ -53,8 +52,3 @@ def result(status: dict[str, Any]) -> Any:
     """Return a run's result; fails with the whole status if it has none."""
     assert status["phase"] == "Succeeded", json.dumps(status, indent=1)
     return status.get("result")
-
-
-def example_environment() -> dict[str, str]:
-    """Return the environment in which examples run from the checkout."""
-    return {**os.environ, "PYTHONPATH": str(ROOT / "runner" / "src")}

@@ -49,6 +49,13 @@ def _left_over(kube: Kube, runs: dict[str, Any]) -> list[str]:
             ):
                 if obj["status"]["phase"] not in ("Succeeded", "Failed"):
                     lines.append(f"{kind}/{name} still runs")
+            elif kind == "jobs" and not _finished(obj):
+                lines.append(f"{kind}/{name} is not finished")
             elif kind != "jobs":
                 lines.append(f"{kind}/{name} is left")
     return lines
+
+
+def _finished(job: dict[str, Any]) -> bool:
+    conditions = job["status"].get("conditions") or []
+    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)

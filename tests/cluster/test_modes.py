@@ -27,13 +27,9 @@ def run_examples(kube: Kube, suffix: str) -> dict[str, dict[str, Any]]:
         f"own-{suffix}": ["own_flows.words:count"],
     }
     for name, args in requests.items():
-        submit(kube, *_limits(name), *args, name=name)
+        submit(kube, *args, name=name)
         kube.wait_run(name, timeout=240)
     return {name: kube.run_status(name) for name in requests}
-
-
-def _limits(name: str) -> list[str]:
-    return ["-p", "rows=400000"] if name.startswith("etl") else []
 
 
 def pods(kube: Kube, component: str) -> set[str]:

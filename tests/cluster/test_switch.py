@@ -8,23 +8,14 @@ import flows
 from kube import Kube, eventually, kubectl
 from release import Release
 
-HOLD = """
-import time
-def main(seconds: int = 60):
-    from distributed import get_client
-    client = get_client()
-    end = time.time() + seconds
-    total = 0
-    while time.time() < end:
-        total += client.submit(lambda x: (time.sleep(1), x)[1], 1, pure=False).result()
-    return total
-"""
+# 01 as it is: its ten pauses of 12 s last a minute on two workers.
+MINUTE = ["-p", "pause=12", "--workers", "2"]
 
 
-def start_holding(kube: Kube, name: str, seconds: int) -> dict:
-    """Start a run that keeps the cluster busy; returns its status once it runs."""
-    flows.inline(kube, name, HOLD, parameters={"seconds": seconds})
-    return kube.wait_run(name, "Running", timeout=60)
+def start_holding(kube: Kube, name: str) -> None:
+    """Start 01 so that it keeps its cluster busy for a minute; returns once it runs."""
+    flows.submit(kube, *flows.EXAMPLES["diamond"], *MINUTE, name=name)
+    kube.wait_run(name, "Running", timeout=60)
 
 
 def job_uid(kube: Kube, name: str) -> str:
@@ -37,14 +28,14 @@ def job_uid(kube: Kube, name: str) -> str:
 def test_ephemeral_to_static_never_waits(kube: Kube, release: Release) -> None:
     """The run owns its cluster; nothing the upgrade changes touches it."""
     release.install("ephemeral")
-    start_holding(kube, "hold", 30)
+    start_holding(kube, "hold")
     uid = job_uid(kube, "hold")
 
     begin = time.monotonic()
     release.upgrade("mode=static")
     took = time.monotonic() - begin
 
-    status = kube.wait_run("hold", timeout=90)
+    status = kube.wait_run("hold", timeout=120)
     assert (status["phase"], status["attempt"], status["mode"]) == ("Succeeded", 1, "ephemeral")
     assert job_uid(kube, "hold") == uid
     assert took < 20
@@ -53,7 +44,7 @@ def test_ephemeral_to_static_never_waits(kube: Kube, release: Release) -> None:
 def test_static_to_ephemeral_waits_for_the_run(kube: Kube, release: Release) -> None:
     """The hook drains: the run ends Succeeded in the same attempt, then the cluster goes."""
     release.install("static")
-    start_holding(kube, "hold", 25)
+    start_holding(kube, "hold")
     uid = job_uid(kube, "hold")
 
     release.upgrade("mode=ephemeral", "upgrade.drainSeconds=120")
@@ -72,7 +63,7 @@ def test_a_drain_that_takes_too_long_changes_nothing(
 ) -> None:
     """Helm fails with the run's name, workloads stay as they are, and claims resume."""
     release.install("static", static={"workers": {"replicas": 2}})
-    start_holding(kube, "hold", 40)
+    start_holding(kube, "hold")
     before = release.static_versions()
     assert set(before) == {"scheduler", "worker"}
     agent = f"deployment/{release.fullname}-agent"
@@ -97,5 +88,5 @@ def test_a_drain_that_takes_too_long_changes_nothing(
         "next", "Starting", "Running", "Succeeded", timeout=10 if case != "helm-killed" else 20
     )
     assert release.static_versions() == before
-    assert kube.wait_run("hold", timeout=90)["phase"] == "Succeeded"
+    assert kube.wait_run("hold", timeout=120)["phase"] == "Succeeded"
     assert kube.wait_run("next", timeout=60)["mode"] == "static"

@@ -65,3 +65,50 @@ def test_large_or_foreign_results_are_refused_with_advice(result: object) -> Non
     """The advice says what to return instead."""
     with pytest.raises(UsageError, match="address"):
         check_result(result)
+
+
+@pytest.mark.parametrize("text", ["half \ud800 a pair", "x" * 9_000 + "\udfff"])
+def test_text_that_utf_8_cannot_hold_is_escaped(text: str) -> None:
+    """An exception may say anything; the record is written all the same."""
+    written = record(outcome="Failed", message=text, exception="E" * 9_000).to_json()
+
+    assert len(written.encode()) <= MAX_RECORD_BYTES
+    assert Outcome.parse(written) is not None
+
+
+def deep(levels: int) -> list:
+    """Return a list in a list in a list …."""
+    value: list = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("result", ["\ud800", deep(100_000)])
+def test_results_that_cannot_be_written_are_refused(result: object) -> None:
+    """Not with a traceback of ours."""
+    with pytest.raises(UsageError, match="not JSON"):
+        check_result(result)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [{"message": 5}, {"reason": ["x"]}, {"exception": 1}, {"podUid": 3}, {"workers": "x"},
+     {"workers": -1}, {"workers": True}, {"times": [1]}, {"times": {"running": "garbage"}},
+     {"times": {"running": 5}}, {"times": {"running": "2026-01-01"}}, {"attempt": True},
+     {"times": {"running": "2026-13-01T00:00:00Z"}}, {"outcome": []}],
+)  # fmt: skip
+def test_a_field_of_a_wrong_kind_makes_it_no_record(bad: dict[str, object]) -> None:
+    """Status has a schema, and what does not fit it could never be recorded."""
+    assert Outcome.parse(json.dumps({**record().to_dict(), **bad})) is None
+
+
+def test_a_result_that_is_none_is_dropped() -> None:
+    """How the run ended is worth more than what it returned."""
+    for result in ("x" * 3_000, float("nan")):
+        assert Outcome.from_dict({**record().to_dict(), "result": result}) == record()
+
+
+def test_deep_nesting_is_no_record() -> None:
+    """It must not stop whoever reads it."""
+    assert Outcome.parse("[" * 4_000) is None

@@ -14,9 +14,9 @@ beside it is kept for the reader if it was set.
 
 {{- /* The commands that make an image and bring it into a cluster. */}}
 {{- define "dask-flows.imageHelp" -}}
-build it           images/build.sh
+build it           images/build.sh --tag dask-flows:dev
 push it            to a registry that the cluster can pull from
 or load it         kind load docker-image dask-flows:dev, minikube image load dask-flows:dev
-and set            --set image.registry=… --set image.repository=dask-flows --set image.tag=dev
+and set            --set image.registry= --set image.repository=dask-flows --set image.tag=dev
 private registry   --set 'image.pullSecrets[0].name=SECRET'
 {{- end }}

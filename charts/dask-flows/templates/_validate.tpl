@@ -4,7 +4,7 @@ all of them are shown at once. Included by config.yaml alone.
 */}}
 {{- define "dask-flows.validate" -}}
 {{- $problems := list -}}
-{{- range list "image" "names" "numbers" "accounts" "reserved" -}}
+{{- range list "image" "names" "numbers" "accounts" "reserved" "alone" -}}
   {{- with include (printf "dask-flows.validate.%s" .) $ | trim -}}
     {{- $problems = append $problems . -}}
   {{- end -}}
@@ -63,6 +63,18 @@ the agent's rights would go to every pod of the namespace (agent.serviceAccount)
 {{- range .Values.runner.volumes }}
 {{- if has .name (list "attempt" "token" "source") }}
 {{ .name | quote }} is a volume that the agent adds (runner.volumes): choose another name
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Two agents would take each other's runs. lookup finds nothing when only rendering. */}}
+{{- define "dask-flows.validate.alone" -}}
+{{- range (lookup "apps/v1" "Deployment" .Release.Namespace "").items }}
+{{- $labels := .metadata.labels | default dict }}
+{{- $ours := and (eq (get $labels "app.kubernetes.io/part-of") "dask-flows") (eq (get $labels "app.kubernetes.io/component") "agent") }}
+{{- $other := get $labels "app.kubernetes.io/instance" }}
+{{- if and $ours (ne $other $.Release.Name) }}
+the namespace {{ $.Release.Namespace }} has the release {{ $other }} already (--namespace): install into a namespace of its own, or upgrade that release
 {{- end }}
 {{- end }}
 {{- end }}

@@ -12,6 +12,7 @@ from dask_flows.errors import UsageError
 
 MAX_RECORD_BYTES = 4096
 MAX_RESULT_BYTES = 2048
+MAX_NAME_CHARACTERS = 200
 
 SUCCEEDED, FAILED, CANCELLED = "Succeeded", "Failed", "Cancelled"
 _FORMAT = 1
@@ -35,7 +36,11 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; empty fields are left out."""
-        record = {_CAMEL.get(key, key): value for key, value in asdict(self).items()}
+        fields = asdict(self)
+        fields["message"] = _encodable(self.message)
+        if self.exception is not None:
+            fields["exception"] = _encodable(self.exception)[:MAX_NAME_CHARACTERS]
+        record = {_CAMEL.get(key, key): value for key, value in fields.items()}
         kept = {key: value for key, value in record.items() if value not in ("", None, {})}
         return {"dask-flows": _FORMAT, **kept}
 
@@ -90,14 +95,19 @@ def check_result(result: Any) -> Any:
     advice = "return a small JSON value, or write the data to storage and return its address"
     try:
         text = _dump(result)
-    except (TypeError, ValueError) as error:
+        size = len(text.encode())  # text with half of a surrogate pair has no encoding
+    except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"the result is not JSON: {error}", where="flow", do=advice) from None
-    size = len(text.encode())
     if size > MAX_RESULT_BYTES:
         raise UsageError(
             f"the result has {size} bytes, more than {MAX_RESULT_BYTES}", where="flow", do=advice
         )
     return json.loads(text)
+
+
+def _encodable(text: str) -> str:
+    """Return text that UTF-8 can hold: an exception may carry half of a surrogate pair."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _dump(value: Any) -> str:

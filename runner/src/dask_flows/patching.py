@@ -37,9 +37,9 @@ def patch_template(template: Mapping[str, Any], container: str, patch: Patch) ->
     """Return a copy of a pod template with the patch applied to it and its named container."""
     pod: dict[str, Any] = deepcopy(dict(template))
     meta, spec = pod.setdefault("metadata", {}), pod["spec"]
-    # The platform's labels win: a run must not pass for another one.
+    # The platform's own win: a run must not pass for another one, nor change what others act on.
     meta["labels"] = {**patch.labels, **(meta.get("labels") or {})}
-    meta["annotations"] = {**(meta.get("annotations") or {}), **patch.annotations}
+    meta["annotations"] = {**patch.annotations, **(meta.get("annotations") or {})}
     _schedule(spec, patch)
     target = find_container(spec, container)
     if patch.image:
@@ -73,9 +73,9 @@ def reserved(name: str) -> bool:
     return name in RESERVED_ENV or name.startswith(RESERVED_PREFIX)
 
 
-def user_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels a run may set: not ours, which tell runs apart."""
-    return {k: v for k, v in labels.items() if not k.startswith((GROUP, "app.kubernetes.io/"))}
+def users_own(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return the labels or annotations a run may set: not ours, which tell runs apart."""
+    return {k: v for k, v in keys.items() if not k.startswith((GROUP, "app.kubernetes.io/"))}
 
 
 def role_patch(spec: Spec, role: str, interruptible: Mapping[str, Any]) -> Patch:
@@ -86,8 +86,8 @@ def role_patch(spec: Spec, role: str, interruptible: Mapping[str, Any]) -> Patch
         image=own.image or spec.image,
         resources=own.resources if own.resources is not None else spec.resources,
         env=spec.env,
-        labels=user_labels(spec.labels),
-        annotations=spec.annotations,
+        labels=users_own(spec.labels),
+        annotations=users_own(spec.annotations),
         pull_secrets=spec.image_pull_secrets,
         threads=spec.threads if role == "worker" else None,
         node_selector=movable.get("nodeSelector") or {},

@@ -8,8 +8,16 @@ import pytest
 
 from dask_flows.agent.beginning import PAUSED
 from dask_flows.flowrun import FlowRun
-from dask_flows.kube.errors import Conflict
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, LEASES, SECRETS
+from dask_flows.kube.errors import Conflict, QuotaExceeded, Unreachable
+from dask_flows.kube.resources import (
+    CONFIG_MAPS,
+    FLOWRUNS,
+    JOBS,
+    LEASES,
+    PODS,
+    SECRETS,
+    SERVICES,
+)
 from dask_flows.manifests import config_map
 from dask_flows.names import ANNOTATION_TARGET
 from dask_flows.plan import make_plan
@@ -220,3 +228,37 @@ async def test_a_plan_that_somebody_else_has_stored_is_never_followed() -> None:
         pod = stage.api.read(JOBS, name)["spec"]["template"]["spec"]
         assert "serviceAccountName" not in pod
         assert "serviceAccountName" not in stage.api.read(CONFIG_MAPS, name)["data"]["pinned.json"]
+
+
+async def test_a_planted_plan_is_not_followed_after_a_restart_either() -> None:
+    """A new agent believes a stored plan only with the attempt's own Job."""
+    async with playing() as stage:
+        run = stage.submit(suspend=True)
+        foreign = make_plan(stage.config, FlowRun.parse(run), "ephemeral", 1).at("10.0.0.1")
+        runner = deepcopy(dict(foreign.runner))
+        runner["spec"]["serviceAccountName"] = "r-dask-flows-agent"
+        body = config_map(replace(foreign, runner=runner), FlowRun.parse(run))
+        stage.api.faults.fail("create", "services", QuotaExceeded("exceeded quota"), times=5)
+        stage.edit(suspend=False)
+        await stage.until(lambda: stage.phase().startswith("Starting"))
+        stage.api.add(CONFIG_MAPS, body)
+        await stage.restart()
+        await stage.started()
+
+        (name,) = stage.jobs()
+        pod = stage.api.read(JOBS, name)["spec"]["template"]["spec"]
+        assert "serviceAccountName" not in pod
+
+
+async def test_pods_of_a_plan_that_does_not_hold_are_made_again() -> None:
+    """The release changes before the Job is there: no cluster of two releases comes to be."""
+    async with playing() as stage:
+        stage.api.faults.fail("create", "jobs", Unreachable("down"), times=1000)
+        stage.submit(workers={"replicas": 2})
+        await stage.until(lambda: len(stage.api.names(PODS)) == 3)
+        stage.api.faults.clear()
+        await stage.restart(mode="static")
+        await stage.started()
+
+        assert stage.status()["mode"] == "static"
+        assert (len(stage.api.names(PODS)), stage.api.names(SERVICES)) == (1, [])

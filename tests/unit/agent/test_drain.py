@@ -216,3 +216,23 @@ async def test_an_api_server_that_stays_away_fails_the_upgrade() -> None:
 
         assert await work == 1
         assert any("did not answer" in line for line in said)
+
+
+async def test_the_upgraded_agent_removes_its_lease_in_every_mode() -> None:
+    """Else a switch back to the shared cluster would wait for an upgrade that is over."""
+    async with playing("ephemeral") as stage:
+        annotations = {"dask-flows.dev/target-config": stage.config.config_hash}
+        stage.api.add(LEASES, {"metadata": {"name": LEASE, "annotations": annotations}, "spec": {}})
+        stage.api.faults.fail("get", "leases", Unreachable("down"))
+        await asyncio.sleep(20)
+
+        assert stage.api.names(LEASES) == []
+
+
+async def test_another_upgrade_s_lease_stays() -> None:
+    """Its drain goes on, whatever the agent does."""
+    async with playing("ephemeral") as stage:
+        stage.api.add(LEASES, {"metadata": {"name": LEASE}, "spec": {}})
+        await asyncio.sleep(20)
+
+        assert stage.api.names(LEASES) == [LEASE]

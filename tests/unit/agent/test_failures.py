@@ -385,3 +385,21 @@ async def test_a_hopeless_object_does_not_disturb_the_others() -> None:
         await (await stage.started("good")).finish(stage.channel)
 
         assert stage.phase("good") == "Succeeded"
+
+
+async def test_an_ending_that_kubernetes_refuses_is_recorded_with_less() -> None:
+    """From a termination message or from the runner: no run may hang on what its runner said."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        stage.api.faults.fail("patch/status", "flowruns", errors.Invalid("too long"), times=1)
+        runner.die(1, "Failed", reason="FlowFailed", message="boom")
+        await stage.cleaned()
+        assert stage.phase() == "Failed/FlowFailed"
+        assert "too long" in stage.status()["message"]
+
+        stage.submit("second")
+        runner = await stage.started("second")
+        stage.api.faults.fail("patch/status", "flowruns", errors.Invalid("too long"), times=1)
+        assert (await runner.finish(stage.channel)).status == 200
+        assert stage.phase("second") == "Failed/FlowFailed"

@@ -153,3 +153,33 @@ async def test_deleting_a_run_takes_everything_with_it() -> None:
         await stage.until(lambda: not stage.left())
 
         assert len(stage.agent.memories) == 0
+
+
+async def test_a_job_that_has_started_keeps_its_logs_however_late_the_kubelet_is() -> None:
+    """A short flow may report its end before its pod is shown as Running."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        late = {"phase": "Pending", "containerStatuses": []}
+        stage.nodes.broken[runner.pod] = late
+        stage.api.change(PODS, runner.pod, {"status": late})
+        await asyncio.sleep(0.3)
+        record = runner.record()
+        assert (await runner.call(stage.channel, "finish", **record.to_dict())).status == 200
+        await asyncio.sleep(5)
+
+        assert f"jobs/{stage.jobs()[0]}" in stage.left()
+
+
+async def test_a_runner_that_does_not_end_is_looked_at_less_and_less_often() -> None:
+    """Each look asks the API server for the Service's deletion."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        stage.nodes.deaf.add(runner.pod)
+        record = runner.record()
+        await runner.call(stage.channel, "finish", **record.to_dict())
+        await asyncio.sleep(100)
+
+        asked = [r for r in stage.api.requests if r[:2] == ("delete", "services")]
+        assert len(asked) < 20

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dask_flows.agent.ownership import AT_ONCE, together
 from dask_flows.agent.scaling import Goal, Pacing, rescale
 from dask_flows.agent.views import PodView
 from dask_flows.kube.resources import PODS
@@ -154,3 +155,23 @@ class TestInACluster:
             await asyncio.sleep(3)
 
             assert self.workers(stage) == [0, 1]
+
+
+async def test_only_some_pods_are_made_at_once() -> None:
+    """A run with hundreds of workers must not take the API server from all others."""
+    working = peak = 0
+
+    async def work() -> None:
+        nonlocal working, peak
+        working += 1
+        peak = max(peak, working)
+        await asyncio.sleep(1)
+        working -= 1
+
+    await together(*(work() for _ in range(50)))
+    task = asyncio.create_task(together(*(work() for _ in range(50))))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert peak == AT_ONCE

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from dask_flows.kube.errors import Conflict
 from dask_flows.kube.resources import PODS
 from fakes.runner import FakeRunner
 from fakes.stage import Stage, playing
@@ -197,3 +198,33 @@ async def test_a_runner_that_hangs_after_its_report_is_ended() -> None:
         assert not stage.condition("CleanedUp")
         await stage.cleaned()
         assert runner.object["spec"]["activeDeadlineSeconds"] == 1
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["finish", "silent"])
+async def test_cancel_that_races_with_the_start_is_a_cancel(told: bool) -> None:
+    """The runner is refused leave and ends with 96; the run was cancelled, and says so."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.runner()
+        stage.api.faults.fail("patch/status", "flowruns", Conflict("changed"), times=1)
+        stage.edit(cancel=True)
+        await asyncio.sleep(0.01)
+        assert (await runner.start(stage.channel)).status == 409
+        if told:
+            await runner.finish(stage.channel, "Failed", exit_code=96, reason="DuplicateStart")
+        else:
+            runner.die(96)
+        await stage.cleaned()
+
+        assert stage.phase() == "Cancelled/Cancelled"
+
+
+async def test_a_duplicate_start_is_no_reason_of_a_run() -> None:
+    """It is about one process, and the run has another one or none."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        await runner.finish(stage.channel, "Failed", exit_code=96, reason="DuplicateStart")
+        await stage.cleaned()
+
+        assert stage.phase() == "Failed/FlowFailed"

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from dask_flows import names
+from dask_flows.flowrun import FlowRun
 from dask_flows.kube.errors import Unreachable
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
 from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
@@ -100,3 +101,28 @@ async def test_a_sweep_that_fails_is_tried_again() -> None:
         await asyncio.sleep(40)
 
         assert stage.left() == []
+
+
+async def test_no_mistake_ends_the_sweep_or_the_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer nobody has thought of must not take the agent down."""
+    async with playing("static") as stage:
+        broken = {"list": 1, "create": 1}
+
+        def breaking(verb: str, call: Any) -> Any:
+            async def step(resource: Any, *args: Any, **kwargs: Any) -> Any:
+                if resource in (EVENTS, CONFIG_MAPS) and broken.get(verb):
+                    broken[verb] -= 1
+                    raise TypeError("no such answer")
+                return await call(resource, *args, **kwargs)
+
+            return step
+
+        for verb in broken:
+            monkeypatch.setattr(stage.api, verb, breaking(verb, getattr(stage.api, verb)))
+        stage.agent.events.tell(FlowRun.parse(stage.submit(suspend=True)), "Told", "first")
+        stage.api.add(CONFIG_MAPS, ours("left", "gone"))
+        await asyncio.sleep(60)
+
+        assert broken == {"list": 0, "create": 0}
+        assert stage.left() == []
+        assert stage.api.names(EVENTS)

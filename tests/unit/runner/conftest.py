@@ -25,6 +25,7 @@ from dask_flows.run import Request, run
 from dask_flows.ui import make_ui
 
 SRC = Path(__file__).parents[3] / "runner" / "src"
+EXAMPLES = SRC.parents[1] / "examples"
 PATIENCE = 60.0  # seconds; only a broken program needs them
 
 
@@ -273,7 +274,8 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     yield make
     for name in set(sys.modules) - before:
         module = sys.modules[name]
-        if str(tmp_path) in f"{getattr(module, '__file__', '')} {getattr(module, '__path__', '')}":
+        where = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+        if any(str(place).startswith((str(tmp_path), str(EXAMPLES))) for place in where):
             del sys.modules[name]
 
 

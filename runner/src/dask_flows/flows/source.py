@@ -8,6 +8,7 @@ import stat
 import sys
 import sysconfig
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -32,7 +33,7 @@ def unpack(archive: Path, folder: Path) -> Path:
             _check(members, archive)
             folder.mkdir(parents=True, exist_ok=True)
             zipped.extractall(folder, members)
-    except (OSError, zipfile.BadZipFile, RuntimeError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise BadFlow(
             f"cannot unpack the source: {error}",
             where=str(archive),
@@ -45,7 +46,13 @@ def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
     for member in members:
         path = PurePosixPath(member.filename.replace("\\", "/"))
         link = stat.S_ISLNK(member.external_attr >> 16)
-        if path.is_absolute() or ".." in path.parts or link or ":" in path.parts[0]:
+        if (
+            path.is_absolute()
+            or ".." in path.parts
+            or link
+            or not path.parts
+            or ":" in path.parts[0]
+        ):
             raise BadFlow(
                 f"the source holds {member.filename!r}, which leads out of its folder",
                 where=str(archive),

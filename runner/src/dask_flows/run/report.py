@@ -25,7 +25,31 @@ class Reporter:
     ) -> None:
         self._attempt, self._channel, self._environment = attempt, channel, environment
         self._termination_log = termination_log
-        self._once = threading.Lock()
+        self._lock = threading.Lock()
+        self._outcome: Outcome | None = None
+        self._told = threading.Lock()
+
+    def record(
+        self, ending: Ending, *, workers: int = 0, times: dict[str, str] | None = None
+    ) -> None:
+        """Write the record into the termination message; the first one counts."""
+        with self._lock:
+            if self._attempt is None or self._outcome is not None:
+                return
+            self._outcome = Outcome(
+                uid=self._attempt.uid,
+                attempt=self._attempt.attempt,
+                outcome=ending.outcome,
+                reason=ending.reason,
+                message=ending.message,
+                exit_code=ending.exit_code,
+                pod_uid=self._environment.pod_uid,
+                exception=ending.exception,
+                result=ending.result,
+                workers=workers,
+                times=times or {},
+            )
+            self._write(self._outcome)
 
     def deliver(
         self,
@@ -35,25 +59,12 @@ class Reporter:
         times: dict[str, str] | None = None,
         seconds: float = FINISH_SECONDS,
     ) -> None:
-        """Write the record, then tell the agent within so many seconds; the first record counts."""
-        if self._attempt is None or not self._once.acquire(blocking=False):
+        """Tell the agent within so many seconds, once; records first what is not recorded yet."""
+        self.record(ending, workers=workers, times=times)
+        if self._outcome is None or not self._told.acquire(blocking=False):
             return
-        outcome = Outcome(
-            uid=self._attempt.uid,
-            attempt=self._attempt.attempt,
-            outcome=ending.outcome,
-            reason=ending.reason,
-            message=ending.message,
-            exit_code=ending.exit_code,
-            pod_uid=self._environment.pod_uid,
-            exception=ending.exception,
-            result=ending.result,
-            workers=workers,
-            times=times or {},
-        )
-        self._write(outcome)
         if self._channel is not None and seconds > 0:
-            self._channel.finish(outcome, seconds)
+            self._channel.finish(self._outcome, seconds)
 
     def _write(self, outcome: Outcome) -> None:
         # The kubelet makes the file; where it is missing nobody would read it.

@@ -192,9 +192,10 @@ class _Run:
         cause = self._stopper.settle()
         if cause is not None:
             ending = stopped(cause)
+        ending, complaint = with_result(ending)
         self._exit_code = ending.exit_code
         self._stamp("finish")
-        ending, complaint = with_result(ending)
+        self._record(ending)  # a signal from here on must not cost a finished flow its outcome
         try:
             show(self._ui, ending, complaint, self._since.elapsed, session)
         finally:
@@ -211,6 +212,9 @@ class _Run:
             self._ui.fail("", message, reason=cause.reason, exit_code=cause.exit_code)
             self._ui.flush()
         self._deliver(ending, seconds)
+
+    def _record(self, ending: Ending) -> None:
+        self._reporter.record(ending, workers=self._status.most_workers, times=dict(self._times))
 
     def _deliver(self, ending: Ending, seconds: float) -> None:
         workers, times = self._status.most_workers, dict(self._times)
