@@ -16,13 +16,14 @@ MODE   ?= static
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/ready: runner/requirements/dev.lock
+# Its name carries the lock's checksum: no file time of a checkout makes it old.
+$(VENV)/ready:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 	  { echo "Python 3.11 or newer is needed: install it, or name one with make PYTHON=…" >&2; exit 1; }
 	@echo "installing the pinned Python packages (once) …"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || \
 	  { echo "this Python has no venv module: apt-get install python3-venv" >&2; exit 1; }
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r runner/requirements/dev.lock
 	@touch $@
 
 run: $(VENV)/ready ## Run the diamond flow on a local Dask cluster

@@ -5,9 +5,11 @@ cuts at 4,096 bytes. It names the run's UID and attempt, so other text is never 
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
+from dask_flows.deadline import parse_timestamp
 from dask_flows.errors import UsageError
 
 MAX_RECORD_BYTES = 4096
@@ -16,6 +18,9 @@ MAX_NAME_CHARACTERS = 200
 
 SUCCEEDED, FAILED, CANCELLED = "Succeeded", "Failed", "Cancelled"
 _FORMAT = 1
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +74,14 @@ class Outcome:
             read = cls(**known)
         except TypeError:
             return None
-        valid = (
-            isinstance(read.uid, str)
-            and isinstance(read.attempt, int)
-            and isinstance(read.exit_code, int)
-            and read.outcome in (SUCCEEDED, FAILED, CANCELLED)
-        )
-        return read if valid else None
+        return replace(read, result=_result(read.result)) if _is_sound(read) else None
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Read a record from a termination message; None if the text is something else."""
         try:
             return cls.from_dict(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -108,6 +107,39 @@ def check_result(result: Any) -> Any:
 def _encodable(text: str) -> str:
     """Return text that UTF-8 can hold: an exception may carry half of a surrogate pair."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_sound(read: Outcome) -> bool:
+    texts = (read.uid, read.outcome, read.reason, read.message, read.pod_uid, read.exception or "")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(_is_whole(number) for number in (read.attempt, read.exit_code, read.workers))
+        and read.workers >= 0
+        and read.outcome in (SUCCEEDED, FAILED, CANCELLED)
+        and isinstance(read.times, dict)
+        and all(isinstance(key, str) and _is_time(read.times[key]) for key in read.times)
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_time(value: Any) -> bool:
+    if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
+        return False
+    try:
+        parse_timestamp(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _result(value: Any) -> Any:
+    try:
+        return check_result(value)
+    except (UsageError, ValueError, RecursionError):  # an outcome is worth more than its result
+        return None
 
 
 def _dump(value: Any) -> str:

@@ -23,6 +23,8 @@ finished after a switch. It creates Secrets but cannot read them, and has no exe
   verbs: [create, delete]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
+  # list and watch are allowed for one name because the agent asks with fieldSelector metadata.name.
+  resourceNames: [{{ include "dask-flows.pauseLease.name" . }}]
   verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]

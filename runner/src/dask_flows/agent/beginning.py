@@ -140,9 +140,12 @@ class Beginner:
         """
         stored = await create_or_adopt(self._api, CONFIG_MAPS, plan, body)
         if stored.get("data") != body["data"] and await self._find_job(plan) is None:
-            uid = stored["metadata"]["uid"]
-            await remove(self._api, CONFIG_MAPS, plan.namespace, plan.base, uid=uid)
-            stored = await self._api.create(CONFIG_MAPS, plan.namespace, body)
+            # What was made by another plan, the Service included, does not fit this one.
+            attempt = Attempt(plan.namespace, plan.run, plan.uid, plan.attempt)
+            if await self._engine.delete(attempt):
+                uid = stored["metadata"]["uid"]
+                await remove(self._api, CONFIG_MAPS, plan.namespace, plan.base, uid=uid)
+            raise Conflict(f"attempt {plan.base} is planned anew")
         return Plan.from_json(stored["data"][manifests.PINNED_FILE])
 
     async def _make_job(self, plan: Plan, whole: FlowRun, memory: Memory) -> None:

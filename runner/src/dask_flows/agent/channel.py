@@ -25,13 +25,13 @@ from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Beat, Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
-from dask_flows.agent.verdict import INTERRUPTED, from_record
+from dask_flows.agent.verdict import INTERRUPTED, Ending, from_record, unrecordable
 from dask_flows.agent.views import JobView, RunView
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import FlowRun
 from dask_flows.kube.api import Api
-from dask_flows.kube.errors import KubeError, NotFound
+from dask_flows.kube.errors import Invalid, KubeError, NotFound
 from dask_flows.kube.resources import JOBS, PODS
 from dask_flows.outcome import CANCELLED, Outcome
 
@@ -187,15 +187,20 @@ class Channel:
         if by and outcome.pod_uid and by != outcome.pod_uid:
             raise Refused(409, "another pod runs this attempt")
         ending = from_record(await self._evidence(view, outcome), outcome)
+        try:
+            await self._record(run, ending)
+        except Invalid as error:
+            await self._record(run, unrecordable(error))
+        self._queue.add(run.name)
+        return Answer()
 
+    async def _record(self, run: FlowRun, ending: Ending) -> None:
         def change(newest: FlowRun) -> status.Patch | None:
-            if newest.terminal or newest.attempt != attempt:
+            if newest.terminal or newest.attempt != run.attempt:
                 return None
             return status.finished(newest, ending, self._clock.now())
 
-        await self._recorder.update(view.run, change)
-        self._queue.add(run.name)
-        return Answer()
+        await self._recorder.update(run, change)
 
     async def _evidence(self, view: RunView, outcome: Outcome) -> Observed:
         """Return what is seen of an attempt that reports its end.

@@ -16,7 +16,7 @@ from dask_flows.kube.api import Api, remove
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
 
-LOOK_AGAIN = 1.0
+LOOK_AGAIN, LOOK_SELDOM = 1.0, 10.0
 EXIT_GRACE = 30.0  # a runner that has reported its outcome has nothing left to do
 
 
@@ -39,7 +39,9 @@ class Cleaner:
         gone = await self._clean_cluster(seen, attempt)
         ended = await self._runner_ended(seen)
         if not gone or not ended:
-            return LOOK_AGAIN
+            # Each look costs requests, and what changes wakes us anyway: look less often with time.
+            age = self._since(seen.run.status.get("finishTime"))
+            return min(max(age / 2, LOOK_AGAIN), LOOK_SELDOM)
         await remove(self._api, SECRETS, attempt.namespace, attempt.base)
         await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
         await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
@@ -72,7 +74,8 @@ class Cleaner:
     async def _settle_job(self, seen: Observed, attempt: Attempt) -> None:
         if seen.job is None or seen.job.deleting:
             return
-        if not any(pod.begun for pod in seen.runners):
+        # A start is proof that it began: the kubelet may say so later than the runner's finish.
+        if not seen.started_by and not any(pod.begun for pod in seen.runners):
             await remove(self._api, JOBS, attempt.namespace, seen.job.name, uid=seen.job.uid)
             return
         ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else self._config.runs.ttl

@@ -33,7 +33,7 @@ from dask_flows.agent.state import (
     decide,
 )
 from dask_flows.agent.verdict import Ending
-from dask_flows.agent.views import RunView
+from dask_flows.agent.views import JobView, RunView
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock
@@ -107,13 +107,9 @@ class Controller:
     async def observe(self, view: RunView, memory: Memory) -> Observed:
         """Put together what is known of a run."""
         run = view.run
-        if run.phase in CLAIMED and memory.plan is None and not memory.plan_sought:
-            memory.plan = await self._beginner.plan(Attempt.of(run))
-            memory.plan_sought = True
-        job = self._cache.job_of(run.uid, run.attempt)
+        await self._recall(run, memory)
+        job = self._job(run)
         pods = self._cache.pods_of(run.uid, run.attempt)
-        # A Job of another owner that carries our labels is not ours.
-        job = job if job and job.owner_uid == run.uid else None
         runners = tuple(pod for pod in pods if pod.component == "runner")
         memory.job_seen = memory.job_seen or job is not None
         memory.runners_seen.update(pod.uid for pod in runners)
@@ -137,6 +133,21 @@ class Controller:
             workers_written=memory.workers_written,
         )
 
+    async def _recall(self, run: FlowRun, memory: Memory) -> None:
+        """Read the plan of an attempt that an earlier agent has begun."""
+        if run.phase not in CLAIMED or memory.plan is not None or memory.plan_sought:
+            return
+        # Only our Job or a start proves that the plan is ours: anybody may store a ConfigMap of its name.
+        if self._job(run) is None and not run.status.get("startedBy"):
+            return
+        memory.plan = await self._beginner.plan(Attempt.of(run))
+        memory.plan_sought = True
+
+    def _job(self, run: FlowRun) -> JobView | None:
+        job = self._cache.job_of(run.uid, run.attempt)
+        # A Job of another owner that carries our labels is not ours.
+        return job if job and job.owner_uid == run.uid else None
+
     async def _perform(self, step: Step, seen: Observed, memory: Memory) -> float | None:
         run = seen.run
         patch = self._patch(step, run, memory)
@@ -144,6 +155,9 @@ class Controller:
             await self._recorder.write(run, patch)
             return None
         match step:
+            case End(ending):
+                await self._recorder.end(run, ending, self._clock.now())
+                return None
             case Claim() | Begin():
                 return await self._advance(step, run, memory)
             case Probe():
@@ -154,6 +168,10 @@ class Controller:
                 log.info("escalate run=%s attempt=%d", run.name, run.attempt)
                 await self._cleaner.escalate(seen)
                 return RACE_PAUSE
+        return await self._idle(step, seen, memory)
+
+    async def _idle(self, step: Step, seen: Observed, memory: Memory) -> float | None:
+        match step:
             case Clean():
                 return await self._clean(seen)
             case Wait(seconds):
@@ -173,8 +191,6 @@ class Controller:
                 return status.progressed(run, running, workers, now)
             case Stop(reason, message):
                 return status.stopping(run, reason, message, now)
-            case End(ending):
-                return status.finished(run, ending, now)
         return None
 
     async def _advance(self, step: Claim | Begin, run: FlowRun, memory: Memory) -> float | None:
@@ -190,7 +206,7 @@ class Controller:
             ending = Ending(FAILED, error.reason, message)
         else:
             return None
-        await self._recorder.write(run, status.finished(run, ending, self._clock.now()))
+        await self._recorder.end(run, ending, self._clock.now())
         return None
 
     async def _claim(self, run: FlowRun) -> float | None:

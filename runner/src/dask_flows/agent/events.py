@@ -44,6 +44,8 @@ class Events:
                 await self._api.create(EVENTS, event["metadata"]["namespace"], event)
             except KubeError as error:
                 log.debug("dropped an event: %s", error)
+            except Exception:  # whatever it was, the next ones are told
+                log.exception("dropped an event")
 
 
 def _event(run: FlowRun, reason: str, message: str, moment: str, *, warning: bool) -> Object:

@@ -15,6 +15,7 @@ from dask_flows.agent.controller import Controller
 from dask_flows.agent.engines.pods import PodsEngine
 from dask_flows.agent.events import Events
 from dask_flows.agent.memory import Memories
+from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.server import make_app, serving
 from dask_flows.agent.sweep import Sweeper
@@ -75,6 +76,7 @@ class Agent:
             clock=clock,
         )
         self.sweeper = Sweeper(api, self.cache, namespace)
+        self.pause = Pause(api, config, clock)
         self.pauses = _follow_pause(api, config, clock)
         self.cache.runs.subscribe(self._on_run)
         self.pauses.subscribe(self._on_pause)
@@ -85,6 +87,8 @@ class Agent:
             for informer in (*self.cache.informers, self.pauses):
                 group.create_task(informer.run())
             group.create_task(self.events.run())
+            # A run may never ask for it: in the mode that the upgrade led to nothing may be shared.
+            group.create_task(self.pause.clear())
             await self.cache.wait_ready()
             log.info("ready runs=%d jobs=%d", len(self.cache.runs), len(self.cache.jobs))
             group.create_task(self.sweeper.run())

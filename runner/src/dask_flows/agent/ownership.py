@@ -11,6 +11,9 @@ from dask_flows.kube.errors import AlreadyExists, Conflict
 from dask_flows.kube.resources import Resource
 from dask_flows.plan import Plan
 
+# Hundreds of workers at once would use up the API server's share for this agent, and time out.
+AT_ONCE = 20
+
 
 class NameCollision(UsageError):
     """An object of this name belongs to somebody else."""
@@ -39,7 +42,18 @@ async def create_or_adopt(api: Api, resource: Resource, plan: Plan, body: Object
 
 
 async def together(*calls: Coroutine[Any, Any, None]) -> None:
-    """Do all at once, let all finish, then raise the first failure as it is."""
-    for result in await asyncio.gather(*calls, return_exceptions=True):
+    """Do all, some at once, let all finish, then raise the first failure as it is."""
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(call: Coroutine[Any, Any, None]) -> None:
+        async with slots:
+            await call
+
+    try:
+        results = await asyncio.gather(*map(one, calls), return_exceptions=True)
+    finally:
+        for call in calls:  # when cancelled, some have never begun
+            call.close()
+    for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -5,6 +5,8 @@ configuration that the upgrade leads to: the agent that has this configuration i
 which the pause is over, and it removes the Lease.
 """
 
+import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,9 +15,13 @@ from typing import Any
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock, parse_timestamp
 from dask_flows.kube.api import Api, remove
-from dask_flows.kube.errors import NotFound
+from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.kube.resources import LEASES
 from dask_flows.names import ANNOTATION_TARGET
+
+log = logging.getLogger("dask_flows.agent")
+
+RETRY = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,17 @@ class Pause:
             await remove(self.api, LEASES, release.namespace, self.config.pause_lease, uid=uid)
             return 0.0
         return seconds_left(lease, self.clock.now())
+
+    async def clear(self) -> None:
+        """Remove our own upgrade's Lease, if it is there, in whatever mode; tries until it can."""
+        while True:
+            try:
+                await self.seconds()
+            except KubeError as error:  # the agent works without it
+                log.warning("cannot read the pause Lease again=%.0fs error=%s", RETRY, error)
+                await asyncio.sleep(RETRY)
+            else:
+                return
 
 
 def seconds_left(lease: Mapping[str, Any], now: datetime) -> float:

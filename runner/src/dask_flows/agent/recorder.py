@@ -6,15 +6,17 @@ the API server (``Conflict``) instead of undoing somebody's work.
 
 import logging
 from collections.abc import Callable
+from datetime import datetime
 
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.events import Events
 from dask_flows.agent.state import TRANSITIONS
-from dask_flows.agent.status import Patch
+from dask_flows.agent.status import Patch, finished
+from dask_flows.agent.verdict import Ending, unrecordable
 from dask_flows.agent.views import RunView
 from dask_flows.flowrun import TERMINAL, FlowRun
 from dask_flows.kube.api import Api, Object
-from dask_flows.kube.errors import Conflict, NotFound
+from dask_flows.kube.errors import Conflict, Invalid, NotFound
 from dask_flows.kube.resources import FLOWRUNS
 
 log = logging.getLogger("dask_flows.agent")
@@ -52,6 +54,13 @@ class Recorder:
         if phase != run.phase or patch.get("reason") not in (None, run.status.get("reason")):
             self._tell(run, phase, patch)
         return obj
+
+    async def end(self, run: FlowRun, ending: Ending, now: datetime) -> Object:
+        """Record how a run ended, with less if the API server refuses what its runner said."""
+        try:
+            return await self.write(run, finished(run, ending, now))
+        except Invalid as error:
+            return await self.write(run, finished(run, unrecordable(error), now))
 
     async def update(self, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> FlowRun:
         """Write what ``change`` makes of the newest copy; None from it means: leave it.

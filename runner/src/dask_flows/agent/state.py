@@ -10,6 +10,7 @@ from datetime import datetime
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.verdict import (
     Ending,
+    cancelled_in_time,
     ending_of,
     intended,
     lost_scheduler,
@@ -130,6 +131,8 @@ def decide(seen: Observed, now: datetime) -> Step:
 
 
 def _claimed(seen: Observed, now: datetime) -> Step:
+    if cancelled_in_time(seen):  # first: its pod, refused leave, may have ended by now
+        return End(intended("Cancelled", "cancelled by spec.cancel"))
     if (ending := ending_of(seen)) is not None:
         return End(ending)
     if seen.stopping is not None:

@@ -52,6 +52,9 @@ class Sweeper:
             except KubeError as error:
                 pause = max(RETRY, error.retry_after or 0.0)
                 log.warning("sweep failed again=%.0fs error=%s", pause, error)
+            except Exception:  # whatever it was, sweeping goes on
+                pause = RETRY
+                log.exception("sweep failed again=%.0fs", pause)
             await asyncio.sleep(pause)
 
     async def sweep(self) -> int:

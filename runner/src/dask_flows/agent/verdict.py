@@ -1,6 +1,6 @@
 """How an attempt ended: the runner's record first, Kubernetes' evidence where there is none.
 
-Rules, in order:
+Rules, in order; a run that is cancelled before a pod had leave to start is Cancelled, whatever follows:
 1. A record of success stands: a cancel that came too late changes nothing.
 2. A recorded intent (``Stopping``) names the reason, whatever the pod's end looks like.
 3. A record decides, sharpened by evidence it could not know (why the pod was told to stop, why no
@@ -62,9 +62,14 @@ def record_of(seen: Observed, pod: PodView) -> Outcome | None:
 
 def from_record(seen: Observed, record: Outcome) -> Ending:
     """Return the ending that a record and everything else seen amount to."""
+    if cancelled_in_time(seen):
+        return intended("Cancelled", "cancelled by spec.cancel")
+    reason = record.reason or "FlowFailed"
+    if reason == "DuplicateStart":  # says why that process ended, never why the attempt did
+        reason = "FlowFailed"
     ending = Ending(
         phase=SUCCEEDED if record.outcome == SUCCEEDED else FAILED,
-        reason="" if record.outcome == SUCCEEDED else record.reason or "FlowFailed",
+        reason="" if record.outcome == SUCCEEDED else reason,
         message=record.message,
         exit_code=record.exit_code,
         result=record.result,
@@ -75,20 +80,23 @@ def from_record(seen: Observed, record: Outcome) -> Ending:
         return ending
     if seen.stopping:
         return _or_intent(seen, ending)
-    if record.exit_code in INTERRUPTED or record.outcome == CANCELLED:
-        return _interrupted(seen, ending)
-    if ending.reason == "ClusterTimeout":
-        why = why_waiting(seen)
-        return replace(ending, reason=why.reason, message=why.message) if why else ending
-    if ending.reason == "SchedulerLost":
-        lost = lost_scheduler(seen)
-        return replace(ending, message=lost.message) if lost else ending
-    return ending
+    return _sharpened(seen, record, ending)
+
+
+def cancelled_in_time(seen: Observed) -> bool:
+    """Whether it was cancelled before any pod had leave to start, so that nothing has run."""
+    return seen.run.spec.cancel and not seen.started_by
 
 
 def intended(reason: str, message: str) -> Ending:
     """Return the ending of an attempt that somebody wanted to end."""
     return Ending(CANCELLED if reason == "Cancelled" else FAILED, reason, message)
+
+
+def unrecordable(error: Exception) -> Ending:
+    """Return the ending to record when the API server refuses the one that was found."""
+    message = f"Kubernetes refuses to record how it ended: {error}"
+    return Ending(FAILED, "FlowFailed", f"{message}: see kubectl logs for its pod")
 
 
 def why_waiting(seen: Observed) -> Diagnosis | None:
@@ -122,6 +130,18 @@ def lost_scheduler(seen: Observed) -> Diagnosis | None:
     else:
         what = "somebody deleted it" if pod.deleting else f"it ended with exit code {code}"
     return Diagnosis("SchedulerLost", f"the scheduler is lost: {what}", f"pod {pod.name}", do)
+
+
+def _sharpened(seen: Observed, record: Outcome, ending: Ending) -> Ending:
+    if record.exit_code in INTERRUPTED or record.outcome == CANCELLED:
+        return _interrupted(seen, ending)
+    if ending.reason == "ClusterTimeout":
+        why = why_waiting(seen)
+        return replace(ending, reason=why.reason, message=why.message) if why else ending
+    if ending.reason == "SchedulerLost":
+        lost = lost_scheduler(seen)
+        return replace(ending, message=lost.message) if lost else ending
+    return ending
 
 
 def _missing_workers(seen: Observed) -> list[PodView]:
