@@ -10,7 +10,6 @@
     ├── SchedulerLost         4   the scheduler went away during the run
     ├── WorkersLost           4   no worker is left and none is coming
     ├── DeadlineExceeded      5   the run took longer than it may
-    ├── EnvironmentMismatch   6   runner, scheduler and workers do not fit together
     └── DuplicateStart       96   another process has already started this attempt
 
 Every message has three parts: what was found, where, and what to do about it. Each class carries the
@@ -91,13 +90,6 @@ class DeadlineExceeded(DaskFlowsError):
 
     reason = "DeadlineExceeded"
     exit_code = 5
-
-
-class EnvironmentMismatch(DaskFlowsError):
-    """Runner, scheduler and workers do not have the same versions."""
-
-    reason = "EnvironmentMismatch"
-    exit_code = 6
 
 
 class DuplicateStart(DaskFlowsError):

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dask_flows.cli.session import add_debug_argument
+from dask_flows.cli.session import add_debug_argument, add_flow_arguments
 
 if TYPE_CHECKING:
     from dask_flows.config import Environment
@@ -38,17 +38,7 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "flow", nargs="?", metavar="FLOW", help="path/file.py:name or package.module:name"
-    )
-    parser.add_argument(
-        "command", nargs="*", metavar="COMMAND", help="after --: a command line instead"
-    )
-    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="K=V", dest="pairs",
-                        help="a parameter: JSON, else text; may be repeated")  # fmt: skip
-    parser.add_argument(
-        "--parameters", type=Path, metavar="FILE", help="parameters as JSON or YAML"
-    )
+    add_flow_arguments(parser)
     _add_cluster(parser)
     limits = parser.add_argument_group("limits")
     limits.add_argument("--connect-timeout", type=float, default=CONNECT_SECONDS, metavar="S",

@@ -1,8 +1,9 @@
-"""Talk to the cluster that kubectl would talk to."""
+"""What several commands share: arguments, and the cluster that kubectl would talk to."""
 
 import argparse
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -14,6 +15,21 @@ def add_cluster_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("-n", "--namespace", metavar="NAME", help="default: the context's namespace")
     group.add_argument("--context", metavar="NAME", help="kubeconfig context")
     group.add_argument("--kubeconfig", metavar="FILE", help="default: KUBECONFIG or ~/.kube/config")
+
+
+def add_flow_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what names a flow or a command, and its parameters."""
+    parser.add_argument(
+        "flow", nargs="?", metavar="FLOW", help="path/file.py:name or package.module:name"
+    )
+    parser.add_argument(
+        "command", nargs="*", metavar="COMMAND", help="after --: a command line instead"
+    )
+    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="K=V", dest="pairs",
+                        help="a parameter: JSON, else text; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--parameters", type=Path, metavar="FILE", help="parameters as JSON or YAML"
+    )
 
 
 def add_debug_argument(parser: argparse.ArgumentParser) -> None:

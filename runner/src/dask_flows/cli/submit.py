@@ -1,11 +1,15 @@
 """``dask-flows submit``: ask the cluster to run a flow."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from dask_flows.cli.output import note, write, write_json
-from dask_flows.cli.session import add_cluster_arguments, add_debug_argument, with_cluster
+from dask_flows.cli.session import (
+    add_cluster_arguments,
+    add_debug_argument,
+    add_flow_arguments,
+    with_cluster,
+)
 
 EPILOG = """\
 examples:
@@ -25,17 +29,7 @@ def add_parser(commands: Any) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "flow", nargs="?", metavar="FLOW", help="path/file.py:name or package.module:name"
-    )
-    parser.add_argument(
-        "command", nargs="*", metavar="COMMAND", help="after --: a command line instead"
-    )
-    parser.add_argument("-p", "--parameter", action="append", default=[], metavar="K=V", dest="pairs",
-                        help="a parameter: JSON, else text; may be repeated")  # fmt: skip
-    parser.add_argument(
-        "--parameters", type=Path, metavar="FILE", help="parameters as JSON or YAML"
-    )
+    add_flow_arguments(parser)
     parser.add_argument(
         "--name", help="name of the FlowRun; default: the flow's name and six characters"
     )
