@@ -11,7 +11,6 @@ import re
 GROUP = "dask-flows.dev"
 MANAGER = "dask-flows-agent"
 
-LABEL_NAME = "app.kubernetes.io/name"
 LABEL_INSTANCE = "app.kubernetes.io/instance"
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -51,6 +50,11 @@ def worker_number(base: str, name: str) -> int | None:
     """Return the number in a worker's name, or None if it is not a worker of this attempt."""
     prefix, number = f"{base}-worker-", name.removeprefix(f"{base}-worker-")
     return int(number) if name.startswith(prefix) and number.isdecimal() else None
+
+
+def run_tag(uid: str, attempt: int) -> str:
+    """Return the tag that an attempt's tasks carry in Dask."""
+    return f"dask-flows:{uid}:{attempt}"
 
 
 def attempt_labels(run: str, uid: str, attempt: int, component: str) -> dict[str, str]:

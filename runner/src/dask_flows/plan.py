@@ -33,7 +33,6 @@ class Plan:
     maximum: int
     start_deadline: int
     deadline: int | None
-    ttl: int | None
     channel_url: str
     address: str | None
     dashboard: str | None
@@ -85,7 +84,6 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
         maximum=high,
         start_deadline=_or(spec.start_deadline, config.runs.start_deadline),
         deadline=_or(spec.deadline, config.runs.deadline),
-        ttl=_or(spec.ttl, config.runs.ttl),
         channel_url=config.channel.url,
         address=static.address if static else None,
         dashboard=(static.dashboard or None) if static else None,

@@ -23,11 +23,6 @@ PRELOAD_TEXT = f"try:\n    from {PRELOAD} import dask_setup\nexcept ImportError:
 QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}
 
 
-def run_tag(uid: str, attempt: int) -> str:
-    """Return the tag of an attempt's tasks."""
-    return f"dask-flows:{uid}:{attempt}"
-
-
 def tag_new_clients() -> None:
     """Let every client that this process makes from now on tag its tasks."""
     preload = dask.config.get("distributed.client.preload", default=None) or []

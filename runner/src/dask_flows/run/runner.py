@@ -19,6 +19,7 @@ from dask_flows.errors import BadParameters
 from dask_flows.flows.load import load
 from dask_flows.flows.parameters import bind
 from dask_flows.flows.source import unpack
+from dask_flows.names import run_tag
 from dask_flows.run.conclusion import show, with_result
 from dask_flows.run.ending import Ending, failure, stopped, success
 from dask_flows.run.limit import Limit
@@ -152,7 +153,7 @@ class _Run:
         uid, number = (attempt.uid, attempt.attempt) if attempt else (str(uuid.uuid4()), 1)
         wanted = Wanted(
             mode=request.mode,
-            tag=f"dask-flows:{uid}:{number}",
+            tag=run_tag(uid, number),
             address=request.address,
             dashboard=request.dashboard,
             minimum=request.minimum,
