@@ -28,6 +28,9 @@ runs:
   startDeadlineSeconds: {{ .Values.runs.startDeadlineSeconds | int64 }}
   deadlineSeconds: {{ .Values.runs.deadlineSeconds | toJson }}
   ttlSecondsAfterFinished: {{ .Values.runs.ttlSecondsAfterFinished | toJson }}
+  schedulerTimeoutSeconds: {{ .Values.runs.schedulerTimeoutSeconds | int64 }}
+  workersTimeoutSeconds: {{ .Values.runs.workersTimeoutSeconds | int64 }}
+  strictEnvironment: {{ .Values.runs.strictEnvironment }}
 {{- if eq .Values.mode "static" }}
 static:
   address: {{ include "dask-flows.static.address" . }}

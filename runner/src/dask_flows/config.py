@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import yaml
 
+from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 from dask_flows.errors import ConfigError
 from dask_flows.reading import Reader
 
@@ -51,11 +52,14 @@ class Channel:
 
 @dataclass(frozen=True)
 class Runs:
-    """Defaults for FlowRuns, in seconds."""
+    """Defaults for FlowRuns; times in seconds."""
 
     start_deadline: int
     deadline: int | None
     ttl: int | None
+    scheduler_timeout: int
+    workers_timeout: int
+    strict_environment: bool
 
     @classmethod
     def read(cls, data: Reader) -> Self:
@@ -64,6 +68,9 @@ class Runs:
             data.get("startDeadlineSeconds", int),
             data.maybe("deadlineSeconds", int),
             data.maybe("ttlSecondsAfterFinished", int),
+            data.get("schedulerTimeoutSeconds", int, SCHEDULER_TIMEOUT),
+            data.get("workersTimeoutSeconds", int, WORKERS_TIMEOUT),
+            data.get("strictEnvironment", bool, False),
         )
 
 
@@ -188,6 +195,9 @@ class AttemptSpec:
     maximum_workers: int
     start_deadline: int
     deadline: int | None
+    scheduler_timeout: int
+    workers_timeout: int
+    strict_environment: bool
     channel_url: str
     token_file: str
     source: str | None
@@ -214,6 +224,9 @@ class AttemptSpec:
             maximum_workers=top.get("maximumWorkers", int, 1),
             start_deadline=top.get("startDeadlineSeconds", int),
             deadline=top.maybe("deadlineSeconds", int),
+            scheduler_timeout=top.get("schedulerTimeoutSeconds", int, SCHEDULER_TIMEOUT),
+            workers_timeout=top.get("workersTimeoutSeconds", int, WORKERS_TIMEOUT),
+            strict_environment=top.get("strictEnvironment", bool, False),
             channel_url=channel.get("url", str),
             token_file=channel.get("tokenFile", str),
             source=top.maybe("source", str),

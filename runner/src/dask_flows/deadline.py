@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from math import inf
 from typing import Protocol
 
+# Defaults of values.yaml, the command line and Python (seconds): how long a scheduler may be silent, and how
+# long a run with unfinished tasks may be without any worker.
+SCHEDULER_TIMEOUT, WORKERS_TIMEOUT = 60, 300
+
 
 class Clock(Protocol):
     """Tell the time."""

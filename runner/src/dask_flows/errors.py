@@ -10,6 +10,7 @@
     ├── SchedulerLost         4   the scheduler went away during the run
     ├── WorkersLost           4   no worker is left and none is coming
     ├── DeadlineExceeded      5   the run took longer than it may
+    ├── EnvironmentMismatch   6   runner, scheduler and workers have packages that do not fit
     └── DuplicateStart       96   another process has already started this attempt
 
 Every message has three parts: what was found, where, and what to do about it. Each class carries the
@@ -90,6 +91,13 @@ class DeadlineExceeded(DaskFlowsError):
 
     reason = "DeadlineExceeded"
     exit_code = 5
+
+
+class EnvironmentMismatch(DaskFlowsError):
+    """Runner, scheduler and workers have packages that do not fit together."""
+
+    reason = "EnvironmentMismatch"
+    exit_code = 6
 
 
 class DuplicateStart(DaskFlowsError):

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from dask_flows import names
 from dask_flows.config import AgentConfig
+from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun
 from dask_flows.patching import patch_template, reserved, role_patch
@@ -39,6 +40,9 @@ class Plan:
     runner: Mapping[str, Any]
     scheduler: Mapping[str, Any] | None
     worker: Mapping[str, Any] | None
+    scheduler_timeout: int = SCHEDULER_TIMEOUT
+    workers_timeout: int = WORKERS_TIMEOUT
+    strict_environment: bool = False
 
     @property
     def base(self) -> str:
@@ -90,6 +94,9 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
         runner=_role_template(config, run, "runner", base),
         scheduler=_role_template(config, run, "scheduler", base) if mode == "ephemeral" else None,
         worker=_role_template(config, run, "worker", base) if mode == "ephemeral" else None,
+        scheduler_timeout=config.runs.scheduler_timeout,
+        workers_timeout=config.runs.workers_timeout,
+        strict_environment=config.runs.strict_environment,
     )
 
 

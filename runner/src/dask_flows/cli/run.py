@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.cli.session import add_debug_argument, add_flow_arguments
+from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 
 if TYPE_CHECKING:
     from dask_flows.config import Environment
@@ -21,7 +22,7 @@ examples:
   dask-flows run -- python script.py --fast            # any program that makes a Client()
 
 exit codes: 0 ok, 1 the flow failed, 2 bad flow or parameters, 3 cluster not ready in time,
-4 scheduler lost, 5 deadline, 130 and 143 interrupted
+4 scheduler or workers lost, 5 deadline, 6 environment mismatch, 130 and 143 interrupted
 """
 
 CONNECT_SECONDS = 60.0
@@ -44,8 +45,17 @@ def add_parser(commands: Any) -> None:
     limits.add_argument("--connect-timeout", type=float, default=CONNECT_SECONDS, metavar="S",
                         help="scheduler and workers are ready within S seconds (default %(default)g)")  # fmt: skip
     limits.add_argument("--deadline", type=float, metavar="S", help="the run may take S seconds")
+    limits.add_argument("--scheduler-timeout", type=float, default=SCHEDULER_TIMEOUT, metavar="S",
+                        help="a scheduler silent for S seconds is lost (default %(default)g)")  # fmt: skip
+    limits.add_argument("--workers-timeout", type=float, default=WORKERS_TIMEOUT, metavar="S",
+                        help="a run without any worker for S seconds is lost (default %(default)g)")  # fmt: skip
+    limits.add_argument("--strict-environment", action="store_true",
+                        help="any difference between the packages of runner and workers is fatal")  # fmt: skip
     parser.add_argument("--output", choices=["text", "json"], default="text",
                         help="json: one object per line, nothing else on standard output")  # fmt: skip
+    parser.add_argument(
+        "--save", type=Path, metavar="DIR", help="write run.json and report.html there"
+    )
     parser.add_argument(
         "--attempt", type=Path, metavar="DIR", help="the agent's orders (used in its pods)"
     )
@@ -109,6 +119,10 @@ def _of_arguments(args: argparse.Namespace, environment: "Environment") -> "Requ
         memory=args.memory,
         connect_timeout=args.connect_timeout,
         deadline=args.deadline,
+        scheduler_timeout=args.scheduler_timeout,
+        workers_timeout=args.workers_timeout,
+        strict_environment=args.strict_environment,
+        save=args.save,
         debug=args.debug,
         show_dashboard=True,
     )

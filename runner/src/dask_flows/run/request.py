@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from dask_flows.config import AttemptSpec
+from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """One run: exactly one of ``flow`` and ``command``; times in seconds.
 
-    With an ``attempt`` the agent decides: what else is given here has come from it.
+    With an ``attempt`` the agent decides: what else is given here has come from it. ``cluster_class`` is
+    ``package.module:Name`` of a cluster class or factory, ``adapt`` its minimum and maximum of workers.
+    ``scheduler_timeout`` is how long a scheduler may be silent, ``workers_timeout`` how long a run with
+    unfinished tasks may be without any worker. ``save`` is the folder for run.json and report.html.
     """
 
     flow: str | None = None
@@ -28,11 +32,19 @@ class Request:
     workers: int | None = None
     threads: int | None = None
     memory: str | None = None
+    cluster_class: str | None = None
+    cluster_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    adapt: tuple[int, int] | None = None
+    client_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    strict_environment: bool = False
     connect_timeout: float = 30.0
+    scheduler_timeout: float = SCHEDULER_TIMEOUT
+    workers_timeout: float = WORKERS_TIMEOUT
     deadline: float | None = None
     attempt: AttemptSpec | None = None
     debug: bool = False
     show_dashboard: bool = False
+    save: Path | None = None
 
     @property
     def name(self) -> str:
@@ -54,7 +66,10 @@ def of_attempt(attempt: AttemptSpec, *, mode: str, debug: bool) -> Request:
         dashboard=attempt.dashboard,
         minimum=attempt.minimum_workers,
         maximum=attempt.maximum_workers,
+        strict_environment=attempt.strict_environment,
         connect_timeout=attempt.start_deadline,
+        scheduler_timeout=attempt.scheduler_timeout,
+        workers_timeout=attempt.workers_timeout,
         deadline=attempt.deadline,
         attempt=attempt,
         debug=debug,
