@@ -10,9 +10,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import mean, stdev
 
-from stats import spread, write
+from stats import paired, spread, write
 
 FLOW = """
 import time
@@ -45,11 +44,11 @@ def plain(folder: Path, tasks: int) -> float:
     return float(json.loads(out.splitlines()[-1])["result"])
 
 
-def through_us(folder: Path, tasks: int) -> float:
-    """Time it through the runner."""
+def through_us(folder: Path, tasks: int, *more: str) -> float:
+    """Time it through the runner; ``more`` are options for it."""
     out = _run(
         [sys.executable, "-m", "dask_flows", "run", f"{folder}/flow.py:tiny", "-p", f"tasks={tasks}",
-         "--workers", "2", "--threads", "1", "--output", "json"]
+         "--workers", "2", "--threads", "1", "--output", "json", *more]
     )  # fmt: skip
     records = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     return float(next(r["result"] for r in reversed(records) if r.get("result") is not None))
@@ -76,13 +75,12 @@ def main() -> None:
         for turn in range(args.repeat):
             for way in (plain, through_us) if turn % 2 else (through_us, plain):
                 (ours if way is through_us else theirs).append(way(folder, args.tasks))
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    half = 2 * stdev(ratios) / len(ratios) ** 0.5
+    mean, half = paired(ours, theirs)
     write(
         "overhead",
         f"Runner overhead on {args.tasks:,} tiny tasks",
         ["Seconds from `client.map` to the last result, min / **median** / max; pairs in turn.",
-         f"Mean of the paired ratios: **{mean(ratios):.3f} ± {half:.3f}** (95 %, {len(ratios)} pairs)."],
+         f"Mean of the paired ratios: **{mean:.3f} ± {half:.3f}** (95 %, {len(ours)} pairs)."],
         ["", "seconds"],
         [["plain `Client.map`", spread(theirs)], ["through `dask-flows run`", spread(ours)]],
     )  # fmt: skip

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -18,6 +18,13 @@ def spread(values: Sequence[float]) -> str:
 def ratio(values: Sequence[float], floor: Sequence[float]) -> str:
     """Write the ratio of the medians."""
     return f"{median(values) / median(floor):.2f}"
+
+
+def paired(values: Sequence[float], floor: Sequence[float]) -> tuple[float, float]:
+    """Return the mean of the ratios of pairs, and half of its interval of 95 %."""
+    ratios = [one / other for one, other in zip(values, floor, strict=True)]
+    half = 2 * stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("inf")
+    return mean(ratios), half
 
 
 def machine() -> str:

@@ -102,6 +102,20 @@ def test_the_scheduler_serves_the_api_and_no_proxy() -> None:
     assert "distributed.http.proxy" not in routes
 
 
+@pytest.mark.parametrize("mode", ["static", "ephemeral"])
+def test_the_scheduler_gives_signs_of_life(mode: str) -> None:
+    """On a port that a NetworkPolicy can name; a run that waits for workers ends in the time of the values."""
+    rendered = render(values(mode=mode, runs={"workersTimeoutSeconds": 42}))
+    where = {"static": "Deployment/r-dask-flows-scheduler", "ephemeral": "config.yaml/scheduler"}
+    container = container_of(rendered, where[mode])
+    ports = {p["name"]: p["containerPort"] for p in container["ports"]}
+
+    assert flag(container, "--preload") == "dask_flows.clusters.scheduler_preload"
+    assert ports == {"tcp-comm": 8786, "http-dashboard": 8787, "tcp-pulse": 8791}
+    assert env(container)["DASK_DASK_FLOWS__PULSE_PORT"] == "8791"
+    assert env(container)["DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT"] == "42s"
+
+
 @pytest.mark.parametrize(
     ("nanny", "flags", "ports"),
     [

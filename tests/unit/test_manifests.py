@@ -1,6 +1,8 @@
 """Rules of an attempt's objects: owned, labelled, pinned, and only patched from the chart's templates."""
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -88,6 +90,76 @@ def test_inline_files_keep_their_paths() -> None:
 
     assert made["data"]["source-0"] == "x = 1"
     assert source["configMap"]["items"] == [{"key": "source-0", "path": "pkg/a.py"}]
+
+
+ZIP = {"configMap": {"name": "mine", "key": "code.zip"}}
+FILES = {"files": [{"path": "pkg/a.py", "content": "x = 1"}]}
+
+
+@pytest.mark.parametrize(
+    ("source", "volume", "imports"),
+    [
+        (FILES, [{"key": "source-0", "path": "pkg/a.py"}], "/etc/dask-flows/source"),
+        (
+            ZIP,
+            [{"key": "code.zip", "path": "source.zip"}],
+            "/etc/dask-flows/source/source.zip",
+        ),
+    ],
+)
+def test_a_run_s_own_cluster_imports_its_source_first(
+    source: dict[str, Any], volume: list[dict[str, str]], imports: str
+) -> None:
+    """Scheduler and workers have it mounted as the runner has, for reading, and the runner is told so."""
+    plan, run = plan_for(source=source)
+    job = manifests.job(plan, run, "sha")["spec"]["template"]["spec"]
+    of_runner = next(v for v in job["volumes"] if v["name"] == "source")
+    for pod, role in (
+        (manifests.scheduler_pod(plan), "scheduler"),
+        (manifests.worker_pod(plan, 0), "worker"),
+    ):
+        container = find_container(pod["spec"], role)
+
+        assert of_runner in pod["spec"]["volumes"]
+        assert of_runner["configMap"]["items"] == volume
+        mount = {"name": "source", "mountPath": "/etc/dask-flows/source", "readOnly": True}
+        assert mount in container["volumeMounts"]
+        assert container["args"][-2] == "--preload"
+        assert first_import(container["args"][-1]) == imports
+    attempt = json.loads(manifests.config_map(plan, run)["data"]["attempt.json"])
+    assert attempt["mounted"] is True
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def first_import(preload: str) -> str:
+    """Return where Python looks first after a preload, in a process of its own; its children, too."""
+    program = f"{preload}\nprint(sys.path[0], os.environ['PYTHONPATH'].split(':')[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    own, of_children = done.stdout.split()
+    assert own == of_children
+    return own
+
+
+@pytest.mark.parametrize(("mode", "spec"), [("static", {"source": FILES}), ("ephemeral", {})])
+def test_no_source_is_mounted_where_there_is_none_or_the_cluster_is_shared(
+    mode: str, spec: dict[str, Any]
+) -> None:
+    """A shared cluster gets modules by value, from the run that needs them."""
+    plan, run = plan_for(mode, **spec)
+    attempt = json.loads(manifests.config_map(plan, run)["data"]["attempt.json"])
+
+    assert plan.source is None
+    assert attempt["mounted"] is False
+
+
+def test_a_plan_of_an_older_agent_is_read_without_a_source() -> None:
+    """Its pods were made without one, so its modules go by value."""
+    plan, _ = plan_for(source=FILES)
+    older = {k: v for k, v in json.loads(plan.to_json()).items() if k != "source"}
+
+    assert Plan.from_json(json.dumps(older)).source is None
 
 
 def test_workers_get_the_address_by_ip_first_in_their_environment() -> None:

@@ -172,7 +172,7 @@ def load_agent_config(path: Path) -> AgentConfig:
     """Read the agent's configuration file; raises ConfigError."""
     try:
         return AgentConfig.parse(yaml.safe_load(path.read_text()))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the configuration: {error}", where=str(path)) from None
     except ConfigError as error:
         raise ConfigError(error.found, where=str(path), do=error.do) from None
@@ -204,6 +204,7 @@ class AttemptSpec:
     source_zip: str | None
     source_workdir: str
     parameters: Mapping[str, Any]
+    mounted: bool = False  # scheduler and workers have the source, too
 
     @classmethod
     def parse(cls, data: Any, parameters: Any) -> Self:
@@ -232,6 +233,7 @@ class AttemptSpec:
             source=top.maybe("source", str),
             source_zip=top.maybe("sourceZip", str),
             source_workdir=top.get("sourceWorkdir", str),
+            mounted=top.get("mounted", bool, False),
             parameters=Reader({"parameters": parameters}, "").get("parameters", dict, {}),
         )
         channel.done()
@@ -257,6 +259,7 @@ class Environment:
     pod_name: str = ""
     namespace: str = ""
     scheduler_address: str = ""
+    config_file: str = ""  # empty: look at the usual place
     no_color: bool = False
     variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -269,6 +272,7 @@ class Environment:
             pod_name=source.get("DASK_FLOWS_POD_NAME", ""),
             namespace=source.get("DASK_FLOWS_NAMESPACE", ""),
             scheduler_address=source.get("DASK_SCHEDULER_ADDRESS", ""),
+            config_file=source.get("DASK_FLOWS_CONFIG", ""),
             no_color=bool(source.get("NO_COLOR")),
             variables=dict(source),
         )

@@ -11,6 +11,7 @@ from typing import Protocol
 # Defaults of values.yaml, the command line and Python (seconds): how long a scheduler may be silent, and how
 # long a run with unfinished tasks may be without any worker.
 SCHEDULER_TIMEOUT, WORKERS_TIMEOUT = 60, 300
+CONNECT_TIMEOUT = 60.0  # on the command line and in Python: scheduler and workers are ready by then
 
 
 class Clock(Protocol):

@@ -94,10 +94,14 @@ class DeadlineExceeded(DaskFlowsError):
 
 
 class EnvironmentMismatch(DaskFlowsError):
-    """Runner, scheduler and workers have packages that do not fit together."""
+    """Runner, scheduler and workers have packages that do not fit together; ``table`` shows which."""
 
     reason = "EnvironmentMismatch"
     exit_code = 6
+
+    def __init__(self, found: str, *, where: str = "", do: str = "", table: str = "") -> None:
+        super().__init__(found, where=where, do=do)
+        self.table = table
 
 
 class DuplicateStart(DaskFlowsError):

@@ -7,15 +7,22 @@ from typing import Any
 from dask_flows import names
 from dask_flows.config import ATTEMPT_FILE, PARAMETERS_FILE
 from dask_flows.flowrun import FlowRun
-from dask_flows.patching import find_container, merge_env
-from dask_flows.plan import COMM_PORT, DASHBOARD_PORT, Plan
+from dask_flows.patching import add_mount, find_container, merge_env
+from dask_flows.plan import COMM_PORT, DASHBOARD_PORT, SOURCE_ZIP, Plan, source_volume
 
 PINNED_FILE = "pinned.json"
 ATTEMPT_DIR = "/etc/dask-flows/attempt"
 TOKEN_DIR = "/etc/dask-flows/token"  # noqa: S105 - a folder, not a password
 SOURCE_DIR = "/etc/dask-flows/source"
-SOURCE_ZIP = "source.zip"
 SOURCE_WORKDIR = "/tmp/dask-flows/source"  # noqa: S108 - the pod's own emptyDir
+# A preload may be a program. An environment variable would hide the PYTHONPATH of the image, which is not
+# known here; so processes that tasks start hear of it by that name, too.
+IMPORT_FIRST = """\
+import os, sys
+sys.path.insert(0, {0!r})
+rest = os.environ.get("PYTHONPATH")
+os.environ["PYTHONPATH"] = {0!r} + (os.pathsep + rest if rest else "")
+"""
 
 
 def scheduler_service(plan: Plan) -> dict[str, Any]:
@@ -35,7 +42,9 @@ def scheduler_service(plan: Plan) -> dict[str, Any]:
 def scheduler_pod(plan: Plan) -> dict[str, Any]:
     """Build the scheduler's pod."""
     assert plan.scheduler is not None, "only ephemeral plans have a scheduler"
-    return _pod(plan, names.scheduler_name(plan.base), "scheduler", plan.scheduler)
+    pod = _pod(plan, names.scheduler_name(plan.base), "scheduler", plan.scheduler)
+    _mount_source(plan, pod["spec"], "scheduler")
+    return pod
 
 
 def worker_pod(plan: Plan, number: int) -> dict[str, Any]:
@@ -46,6 +55,7 @@ def worker_pod(plan: Plan, number: int) -> dict[str, Any]:
     address = {"name": "DASK_SCHEDULER_ADDRESS", "value": plan.address}
     kept = [e for e in container["env"] if e["name"] != address["name"]]
     container["env"] = [address, *kept]
+    _mount_source(plan, pod["spec"], "worker")
     return pod
 
 
@@ -72,6 +82,7 @@ def config_map(plan: Plan, run: FlowRun) -> dict[str, Any]:
         "source": SOURCE_DIR if run.spec.files else None,
         "sourceZip": f"{SOURCE_DIR}/{SOURCE_ZIP}" if run.spec.source_config_map else None,
         "sourceWorkdir": SOURCE_WORKDIR,
+        "mounted": plan.source is not None,
     }
     data = {
         ATTEMPT_FILE: json.dumps(attempt),
@@ -139,22 +150,22 @@ def _mount_inputs(
         ({"name": "attempt", "configMap": inputs}, ATTEMPT_DIR),
         ({"name": "token", "secret": {"secretName": plan.base, "defaultMode": 0o444}}, TOKEN_DIR),
     ]
-    if run.spec.files:
-        files = [{"key": f"source-{n}", "path": f["path"]} for n, f in enumerate(run.spec.files)]
-        volumes.append(
-            ({"name": "source", "configMap": {"name": plan.base, "items": files}}, SOURCE_DIR)
-        )
-    elif run.spec.source_config_map:
-        zipped = run.spec.source_config_map
-        items = [{"key": zipped.get("key", SOURCE_ZIP), "path": SOURCE_ZIP}]
-        volumes.append(
-            ({"name": "source", "configMap": {"name": zipped["name"], "items": items}}, SOURCE_DIR)
-        )
-    spec["volumes"] = [*(spec.get("volumes") or []), *(volume for volume, _ in volumes)]
-    container["volumeMounts"] = [
-        *(container.get("volumeMounts") or []),
-        *({"name": v["name"], "mountPath": path, "readOnly": True} for v, path in volumes),
-    ]
+    source = source_volume(run.spec, plan.base)
+    if source is not None:
+        volumes.append(({"name": "source", "configMap": source}, SOURCE_DIR))
+    for volume, path in volumes:
+        add_mount(spec, container, volume, path)
+
+
+def _mount_source(plan: Plan, spec: dict[str, Any], component: str) -> None:
+    """Let a pod of Dask's import the run's source first: its modules go by reference then."""
+    if plan.source is None:
+        return
+    container = find_container(spec, component)
+    add_mount(spec, container, {"name": "source", "configMap": plan.source}, SOURCE_DIR)
+    inline = plan.source["name"] == plan.base  # Python imports from a zip as it is
+    folder = SOURCE_DIR if inline else f"{SOURCE_DIR}/{SOURCE_ZIP}"
+    container["args"] = [*container["args"], "--preload", IMPORT_FIRST.format(folder)]
 
 
 def _meta(plan: Plan, name: str, component: str) -> dict[str, Any]:

@@ -58,6 +58,15 @@ def find_container(spec: Mapping[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+def add_mount(
+    spec: dict[str, Any], container: dict[str, Any], volume: Mapping[str, Any], path: str
+) -> None:
+    """Add a volume to a pod spec and show it to the container, for reading only."""
+    spec["volumes"] = [*(spec.get("volumes") or []), dict(volume)]
+    mount = {"name": volume["name"], "mountPath": path, "readOnly": True}
+    container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
+
+
 def merge_env(
     base: Iterable[Mapping[str, Any]], extra: Iterable[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:

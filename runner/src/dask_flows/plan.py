@@ -13,10 +13,11 @@ from dask_flows import names
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 from dask_flows.errors import UsageError
-from dask_flows.flowrun import FlowRun
+from dask_flows.flowrun import FlowRun, Spec
 from dask_flows.patching import patch_template, reserved, role_patch
 
 COMM_PORT, DASHBOARD_PORT = 8786, 8787
+SOURCE_ZIP = "source.zip"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,9 @@ class Plan:
     scheduler_timeout: int = SCHEDULER_TIMEOUT
     workers_timeout: int = WORKERS_TIMEOUT
     strict_environment: bool = False
+    source: Mapping[str, Any] | None = (
+        None  # the volume that scheduler and workers get the source from
+    )
 
     @property
     def base(self) -> str:
@@ -97,7 +101,20 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
         scheduler_timeout=config.runs.scheduler_timeout,
         workers_timeout=config.runs.workers_timeout,
         strict_environment=config.runs.strict_environment,
+        source=source_volume(spec, base) if mode == "ephemeral" else None,
     )
+
+
+def source_volume(spec: Spec, base: str) -> dict[str, Any] | None:
+    """Return the volume with a run's source: files by their paths, or one zip; None without source."""
+    if spec.files:
+        items = [{"key": f"source-{n}", "path": f["path"]} for n, f in enumerate(spec.files)]
+        return {"name": base, "items": items}
+    if spec.source_config_map:
+        zipped = spec.source_config_map
+        items = [{"key": zipped.get("key", SOURCE_ZIP), "path": SOURCE_ZIP}]
+        return {"name": zipped["name"], "items": items}
+    return None
 
 
 def ignored_settings(run: FlowRun, mode: str) -> list[str]:

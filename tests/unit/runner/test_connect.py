@@ -1,4 +1,4 @@
-"""Rules of reaching a cluster: which one, by what address, and what is said when it does not answer."""
+"""Rules of reaching a cluster: by what address, and what is said when it does not answer."""
 
 import socket
 import threading
@@ -9,47 +9,13 @@ from typing import Any
 import pytest
 
 from dask_flows import clusters
-from dask_flows.clusters import Wanted, choose
+from dask_flows.clusters import Wanted
 from dask_flows.clusters.connect import full_address
 from dask_flows.clusters.local import sizes
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.errors import ClusterTimeout, UsageError
 
 CLOCK = SystemClock()
-
-
-@pytest.mark.parametrize(
-    ("mode", "address", "environment", "chosen"),
-    [
-        (None, None, "", ("local", None)),
-        ("local", None, "", ("local", None)),
-        ("local", None, "tcp://env:1", ("local", None)),
-        (None, None, "tcp://env:1", ("static", "tcp://env:1")),
-        (None, "tcp://flag:1", "tcp://env:1", ("static", "tcp://flag:1")),
-        ("static", "tcp://flag:1", "", ("static", "tcp://flag:1")),
-        ("static", None, "tcp://env:1", ("static", "tcp://env:1")),
-        ("ephemeral", "tcp://flag:1", "", ("ephemeral", "tcp://flag:1")),
-    ],
-)
-def test_a_flag_wins_over_the_environment_over_local(
-    mode: str | None, address: str | None, environment: str, chosen: tuple[str, str | None]
-) -> None:
-    """One function decides."""
-    assert choose(mode, address, environment) == chosen
-
-
-@pytest.mark.parametrize(
-    ("mode", "address", "says"),
-    [
-        ("local", "tcp://x:1", "leave out one"),
-        ("static", None, "add --address"),
-        ("ephemeral", None, "dask-flows submit"),
-    ],
-)
-def test_a_contradiction_is_refused(mode: str, address: str | None, says: str) -> None:
-    """With what to write instead."""
-    with pytest.raises(UsageError, match=says):
-        choose(mode, address, "")
 
 
 @pytest.mark.parametrize(
@@ -112,9 +78,9 @@ def test_nobody_there_is_said_in_time(caplog: pytest.LogCaptureFixture) -> None:
     begin = time.monotonic()
 
     with pytest.raises(ClusterTimeout) as caught:
-        attach("static", "tcp://127.0.0.1:9", 1.0)
+        attach("static", "tcp://127.0.0.1:9", 3.0)  # a busy machine needs more than one try
 
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 15
     assert "127.0.0.1:9" in str(caught.value)
     assert "refused" in str(caught.value)
     assert [r for r in caplog.records if r.levelname == "ERROR"] == []
@@ -161,4 +127,5 @@ def test_phases_are_said_with_their_times(dask: Any) -> None:
 
     assert said[0] == f"cluster static at {dask.address}, dashboard http://d"
     assert said[1].startswith("scheduler ready in ")
-    assert said[-1] == "workers 2/2"
+    assert said[-1].startswith("2 workers ready in ")
+    assert said[-1].endswith(" s (minimum 2)")

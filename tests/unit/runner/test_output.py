@@ -193,6 +193,22 @@ def test_too_much_is_cut_and_counted(own: io.StringIO) -> None:
     assert own.getvalue().count("\n") == 11
 
 
+def test_lines_cut_at_the_end_are_counted_too(own: io.StringIO) -> None:
+    """Although no line follows that could carry the number."""
+    stream = Tee("stdout", own, own, Budget(10, 1, Clock()), instead_of=own)
+    worker = Worker(a="run-1")
+    with worker.running("a"):
+        stream.write("one\ntwo\nthree\n")
+    worker.loop.later.pop()()
+    told: list[str] = []
+    receiver = Receiver("run-1", lambda _, text, __: told.append(text), strict=True)
+    for event in worker.events:
+        receiver((0.0, event))
+
+    assert worker.loop.later == []
+    assert told == ["one", "… 2 lines only in the worker's own log"]
+
+
 def test_long_lines_are_cut(own: io.StringIO) -> None:
     """One line is one event."""
     worker = Worker()

@@ -19,6 +19,8 @@ from dask_flows.clusters.session import Session
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.flows.call import call
 
+from .conftest import eventually
+
 CLOCK = SystemClock()
 # As the runner does with a flow's module: workers cannot import this one.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -126,15 +128,9 @@ def test_only_an_elastic_cluster_has_wishes(dask: Any) -> None:
         assert wish is not None
         assert wish.wanted < 2
         assert set(wish.idle) <= {"pod-0", "pod-1"}
-        futures = own.client.map(time.sleep, [1.0] * 40, pure=False)
-        own.client.submit(time.sleep, 0.01, pure=False)
-        time.sleep(0.3)
-        busy = own.scaling()
+        futures = own.client.map(time.sleep, [0.5] * 800, pure=False)
+        eventually(lambda: (now := own.scaling()) and now.wanted > 2 and now.idle == ())
         own.client.cancel(futures)
-
-    assert busy is not None
-    assert busy.wanted > 2
-    assert busy.idle == ()
 
 
 def sync_flow(client: Client) -> Any:
@@ -195,6 +191,7 @@ def test_a_retired_worker_hands_its_results_over(start_dask: Callable[[int], Any
 
         assert small.workers[0].returncode == 0
         assert run.client.submit(lambda x: x, data).result() == before
+        assert run.lookout.news() == []  # it was not lost
 
 
 def test_a_busy_worker_leaves_within_its_grace(start_dask: Callable[[int], Any]) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from dask_flows.errors import BadFlow
 from dask_flows.flows.load import load
-from dask_flows.flows.source import MAX_UNPACKED, is_installed, is_own, unpack
+from dask_flows.flows.source import MAX_UNPACKED, unpack
+from dask_flows.modules import is_installed, is_own
 from dask_flows.names import slug
 
 

@@ -4,9 +4,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +15,6 @@ import pytest
 from dask_flows.outcome import CANCELLED, FAILED
 from dask_flows.run.limit import Limit
 from dask_flows.run.stopping import Cause, Stopped, Stopper, cause_of
-
-
-class Gone(BaseException):
-    """Stands for the end of the process."""
 
 
 @dataclass
@@ -34,11 +31,11 @@ class End:
     def exit_now(self, code: int) -> None:
         self.codes.append(code)
         self.forced.set()
-        if threading.current_thread() is threading.main_thread():
-            raise Gone
 
-    def stopper(self, grace: float = 60.0) -> Stopper:
-        return Stopper(self.last_words, exit_now=self.exit_now, grace=grace)
+    def stopper(self, grace: float = 60.0, close_seconds: float | None = None) -> Stopper:
+        return Stopper(
+            self.last_words, exit_now=self.exit_now, grace=grace, close_seconds=close_seconds
+        )
 
 
 @pytest.fixture
@@ -49,20 +46,28 @@ def end() -> End:
 
 def kill(number: int = signal.SIGTERM) -> None:
     """Send a signal to this process and let it arrive."""
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     time.sleep(0)
 
 
-def stop(stopper: Stopper, cause: Cause) -> None:
-    """Stop, and let the signal arrive."""
-    stopper.stop(cause)
-    time.sleep(0)
+def stopped_by(stopper: Stopper, *steps: Callable[[], Any]) -> bool:
+    """Whether the steps were ended by the exception."""
+
+    def go() -> None:
+        for step in steps:
+            step()
+
+    return type(stopper.guard(go)) is Stopped
 
 
 def start_and_wait(thread: threading.Thread) -> None:
     """Wait as a flow does in ``result()``."""
     thread.start()
     threading.Event().wait(30)
+
+
+def nothing() -> None:
+    """A step."""
 
 
 @contextmanager
@@ -78,27 +83,49 @@ def closing(cleaned: list[bool]) -> Iterator[None]:
 def test_a_signal_raises_once_and_names_itself(end: End, number: int, code: int) -> None:
     """So that finally blocks run."""
     cleaned: list[bool] = []
-    with end.stopper() as stopper:
-        with pytest.raises(Stopped), closing(cleaned):
+
+    def flow() -> None:
+        with closing(cleaned):
             kill(number)
 
-        assert stopper.cause == Cause(
+    with end.stopper() as stopper:
+        assert stopped_by(stopper, flow)
+        assert stopper.settle() == Cause(
             "Cancelled", f"interrupted by {signal.Signals(number).name}", code
         )
+
     assert cleaned
+    assert stopper.exit_code == code
     assert end.codes == []
 
 
-def test_a_second_signal_ends_at_once(end: End) -> None:
-    """With the code of the first, and only the quick part of the report."""
-    with end.stopper():
-        with pytest.raises(Stopped):
+@pytest.mark.parametrize("before", [True, False])
+def test_outside_of_the_steps_nothing_is_raised(end: End, before: bool) -> None:
+    """What comes before stops the first step, what comes after the last one is still the cause."""
+    with end.stopper() as stopper:
+        if before:
             kill()
-        with pytest.raises(Gone):
-            kill(signal.SIGINT)
+        assert stopped_by(stopper, nothing) is before
+        if not before:
+            kill()
 
-    assert end.codes == [143]
-    assert end.words == [("Cancelled", 0.0)]
+        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
+
+
+def test_a_second_signal_ends_at_once(end: End) -> None:
+    """With the code of the first, and a line within half a second."""
+
+    def deaf() -> None:
+        with suppress(Stopped):
+            kill()
+        kill(signal.SIGINT)
+        end.forced.wait(10)
+
+    with end.stopper() as stopper:
+        assert not stopped_by(stopper, deaf)
+
+        assert end.codes == [143]
+        assert end.words == [("Cancelled", 0.5)]
 
 
 def test_another_thread_stops_the_main_one(end: End) -> None:
@@ -106,8 +133,7 @@ def test_another_thread_stops_the_main_one(end: End) -> None:
     with end.stopper() as stopper:
         cause = cause_of("SchedulerLost", "gone")
         thread = threading.Thread(target=stopper.stop, args=(cause,))
-        with pytest.raises(Stopped):
-            start_and_wait(thread)
+        assert stopped_by(stopper, partial(start_and_wait, thread))
         thread.join()
 
         assert stopper.cause == cause
@@ -115,48 +141,94 @@ def test_another_thread_stops_the_main_one(end: End) -> None:
 
 def test_a_signal_after_a_stop_does_not_end_the_clean_up(end: End) -> None:
     """The kubelet's SIGTERM often follows the agent's word; only its second one is impatience."""
+    cause = cause_of("Cancelled", "by spec.cancel")
     with end.stopper() as stopper:
-        with pytest.raises(Stopped):
-            stop(stopper, cause_of("Cancelled", "by spec.cancel"))
+        assert stopped_by(stopper, partial(stopper.stop, cause))
         kill()
         assert end.codes == []
-        with pytest.raises(Gone):
-            kill()
+        kill()
+        assert end.forced.wait(10)
 
-        assert stopper.cause == cause_of("Cancelled", "by spec.cancel")
+        assert stopper.cause == cause
 
 
-def test_the_first_cause_counts(end: End) -> None:
-    """What follows is its consequence."""
+def test_a_second_stop_does_not_hide_the_first(end: End) -> None:
+    """Before its signal has arrived: a deadline and a cancel often come together."""
+    first, second = cause_of("DeadlineExceeded", "5 s"), cause_of("SchedulerLost", "gone")
+
+    def both() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            stopper.stop(first)
+            stopper.stop(second)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        threading.Event().wait(1)
+
     with end.stopper() as stopper:
-        with pytest.raises(Stopped):
-            stop(stopper, cause_of("DeadlineExceeded", "5 s"))
-        stopper.stop(cause_of("SchedulerLost", "gone"))
-
-        assert stopper.settle() == cause_of("DeadlineExceeded", "5 s")
+        assert stopped_by(stopper, both)
+        assert stopper.settle() == first
 
 
 def test_a_run_that_does_not_end_is_ended(end: End) -> None:
     """Even if the flow swallows the exception; the report comes first."""
-    with end.stopper(grace=1.0):
-        with pytest.raises(Stopped):
-            kill()
-
+    with end.stopper(grace=1.0) as stopper:
+        assert stopped_by(stopper, kill)
         assert end.forced.wait(10)
+
     assert end.words == [("Cancelled", 1.0)]
     assert end.codes == [143]
 
 
-def test_after_the_outcome_a_signal_only_hurries(end: End) -> None:
-    """The outcome stands; the exit code is never 0."""
+def test_last_words_that_block_do_not_keep_the_process() -> None:
+    """A pipe that nobody reads, a lock that nobody releases."""
+    end, released = End(), threading.Event()
+    stopper = Stopper(lambda *_: released.wait(30), exit_now=end.exit_now, grace=1.0)  # type: ignore[arg-type,return-value]
+    with stopper:
+        assert stopped_by(stopper, kill)
+        assert end.forced.wait(10)
+    released.set()
+
+    assert end.codes == [143]
+
+
+def test_who_tells_the_end_is_decided_once(end: End) -> None:
+    """After the outcome the watchdog only ends the process."""
+    with end.stopper(grace=1.0, close_seconds=0) as stopper:
+        assert stopped_by(stopper, kill)
+        stopper.settle()
+        stopper.ends_with(143)
+        assert end.forced.wait(10)
+
+    assert (end.words, end.codes) == ([], [143])
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(0, 143), (1, 1)])
+def test_after_the_outcome_a_signal_changes_exit_code_0_only(
+    end: End, outcome: int, code: int
+) -> None:
+    """The outcome stands and closing goes on; a second signal ends that."""
     with end.stopper() as stopper:
         assert stopper.settle() is None
-        with pytest.raises(Gone):
-            kill()
+        stopper.ends_with(outcome)
+        kill()
+        assert (stopper.exit_code, end.codes) == (code, [])
+        kill(signal.SIGINT)
+        assert end.forced.wait(10)
 
         assert stopper.cause is None
-    assert end.codes == [143]
-    assert end.words == []
+    assert (end.words, end.codes) == ([], [code])
+
+
+def test_closing_has_its_time(end: End) -> None:
+    """A cluster that does not close does not keep a finished run."""
+    with end.stopper(close_seconds=0) as stopper:
+        stopper.settle()
+        stopper.ends_with(0)
+        stopper.closing()
+        assert end.forced.wait(10)
+
+    assert end.codes == [0]
 
 
 def test_after_the_outcome_nothing_stops_the_run(end: End) -> None:
@@ -166,6 +238,7 @@ def test_after_the_outcome_nothing_stops_the_run(end: End) -> None:
         stopper.stop(cause_of("Cancelled", "too late"))
 
         assert stopper.cause is None
+        assert stopper.exit_code == 0
 
 
 def test_the_handlers_of_before_come_back(end: End) -> None:
@@ -175,6 +248,42 @@ def test_the_handlers_of_before_come_back(end: End) -> None:
         pass
 
     assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_a_flow_may_take_the_signals_while_it_runs(end: End) -> None:
+    """Afterwards they are ours again: it must not interrupt the report."""
+    with end.stopper() as stopper:
+        assert not stopped_by(stopper, partial(signal.signal, signal.SIGTERM, signal.SIG_IGN))
+        kill()
+
+        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
+
+
+def test_a_flow_that_dies_of_sigterm_is_reported_first(end: End) -> None:
+    """Its own wish, but not without a word."""
+    with end.stopper() as stopper:
+        assert not stopped_by(
+            stopper,
+            partial(signal.signal, signal.SIGTERM, signal.SIG_DFL),
+            partial(stopper.stop, cause_of("Cancelled", "x")),
+            partial(end.forced.wait, 10),
+        )
+
+    assert (end.words, end.codes) == ([("Cancelled", 0.5)], [143])
+
+
+def test_a_forked_process_has_its_own_signals(end: End) -> None:
+    """multiprocessing ends its children with SIGTERM; that is not the end of the run."""
+    with end.stopper() as stopper:
+        child = os.fork()
+        if child == 0:
+            try:
+                stopper.guard(kill)
+            finally:
+                os._exit(99)
+        _, status = os.waitpid(child, 0)
+
+    assert os.WTERMSIG(status) == signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def test_the_stream_decides_unless_json_is_asked_for() -> None:
 
     assert type(make_ui("text", clock, color=True, stream=io.StringIO())) is Plain
     assert type(make_ui("text", clock, color=True, stream=Tty())) is Terminal
+    assert type(make_ui("text", clock, color=True, dumb=True, stream=Tty())) is Plain
     assert type(make_ui("json", clock, color=True, stream=Tty())) is JsonLines
 
 
@@ -55,15 +56,24 @@ def test_plain_lines_carry_the_workers_name() -> None:
     assert stream.getvalue() == "workers 1/2\n[pod-0] hello\nTraceback …\nfailed: X\n"
 
 
-def test_plain_progress_is_a_line_every_ten_seconds_when_it_changed() -> None:
-    """A short run has none."""
+def test_plain_progress_is_a_line_every_ten_seconds() -> None:
+    """A short run has none; a long one shows life although nothing changes or is known."""
     stream, clock = io.StringIO(), Clock()
     ui = Plain(stream, clock)
+    clock.seconds = 100
 
-    for clock.seconds, done in [(1, 1), (9, 5), (10, 6), (15, 7), (21, 8), (35, 8)]:
-        ui.progress(done, 10)
+    with ui.live():
+        for clock.seconds, done in [(101, 1), (109, 5), (110, 6), (115, 7), (121, 8), (135, 8)]:
+            ui.progress(done, 10, failed=int(done > 6), workers=3)
+        clock.seconds = 145
+        ui.progress(0, 0, failed=0, workers=None)
 
-    assert stream.getvalue() == "progress 6/10 tasks\nprogress 8/10 tasks\n"
+    assert stream.getvalue().splitlines() == [
+        "running for 10 s, 6 of 10 tasks, 3 workers",
+        "running for 21 s, 8 of 10 tasks, 1 failed, 3 workers",
+        "running for 35 s, 8 of 10 tasks, 1 failed, 3 workers",
+        "running for 45 s",
+    ]
 
 
 def test_json_lines_are_nothing_but_objects() -> None:
@@ -100,14 +110,14 @@ def test_json_takes_any_fact() -> None:
 
 
 def test_json_progress_comes_with_each_change_but_not_faster_than_once_a_second() -> None:
-    """Programs draw their own bars."""
+    """Programs draw their own bars; without changes it is a sign of life."""
     stream, clock = io.StringIO(), Clock()
     ui = JsonLines(stream, clock)
 
-    for clock.seconds, done in [(1, 1), (1.5, 2), (2, 3), (9, 3)]:
+    for clock.seconds, done in [(1, 1), (1.5, 2), (2, 3), (9, 3), (12, 3)]:
         ui.progress(done, 10)
 
-    assert [e["done"] for e in events(stream)] == [1, 3]
+    assert [(e["seconds"], e["done"]) for e in events(stream)] == [(1, 1), (2, 3), (12, 3)]
 
 
 def test_a_narrow_encoding_does_not_break_the_line() -> None:

@@ -22,7 +22,14 @@ args:
   - "8786"
   - --dashboard-address
   - ":8787"
+  # Gives signs of life while the event loop is busy, so that runs can tell that from death.
+  - --preload
+  - dask_flows.clusters.scheduler_preload
 env:
+  - {name: DASK_DASK_FLOWS__PULSE_PORT, value: "8791"}
+  # Without workers Dask would let tasks wait for ever.
+  - name: DASK_DISTRIBUTED__SCHEDULER__NO_WORKERS_TIMEOUT
+    value: {{ printf "%ds" (int64 .Values.runs.workersTimeoutSeconds) | quote }}
   # Dask's own list, with the HTTP API that retires workers by name, and without the proxy,
   # whose websockets reach any host the scheduler reaches.
   - name: DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES
@@ -36,6 +43,7 @@ env:
 ports:
   - {name: tcp-comm, containerPort: 8786, protocol: TCP}
   - {name: http-dashboard, containerPort: 8787, protocol: TCP}
+  - {name: tcp-pulse, containerPort: 8791, protocol: TCP}
 startupProbe:
   httpGet: {path: /health, port: http-dashboard}
   periodSeconds: 1

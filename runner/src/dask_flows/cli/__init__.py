@@ -8,6 +8,7 @@ from typing import Any
 
 from dask_flows import __version__
 from dask_flows.cli.output import complain
+from dask_flows.cli.parser import Parser
 from dask_flows.errors import DaskFlowsError
 
 # Each module adds its subcommands; imports behind them happen only when one is called, so that
@@ -17,10 +18,10 @@ _COMMANDS = ("run", "submit", "runs", "logs", "service")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    parser = build_parser()
-    args = parser.parse_args(argv)
-    handler: Any = args.handler
+    args = None
     try:
+        args = build_parser().parse_args(argv)
+        handler: Any = args.handler
         return int(handler(args))
     except DaskFlowsError as error:
         if getattr(args, "debug", False):
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every subcommand."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="dask-flows",
         description="Run ordinary Python programs on Dask: here, on a shared cluster, or on their own.",
     )

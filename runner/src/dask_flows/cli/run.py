@@ -7,25 +7,28 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dask_flows.cli.clusters import add_class_arguments, asked_of
 from dask_flows.cli.session import add_debug_argument, add_flow_arguments
-from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
+from dask_flows.cli.values import count, folder, memory, seconds
+from dask_flows.deadline import CONNECT_TIMEOUT, SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 
 if TYPE_CHECKING:
     from dask_flows.config import Environment
     from dask_flows.run import Request
+    from dask_flows.run.host import Host
 
 EPILOG = """\
 examples:
   dask-flows run flow.py:diamond                       # workers on this machine
   dask-flows run flow.py:etl -p rows=1000000 --workers 4 --memory 2GiB
   dask-flows run mypkg.flows:nightly --address tcp://scheduler:8786
+  dask-flows run flow.py:etl --cluster-class dask_gateway:GatewayCluster --adapt 1:8
   dask-flows run -- python script.py --fast            # any program that makes a Client()
 
 exit codes: 0 ok, 1 the flow failed, 2 bad flow or parameters, 3 cluster not ready in time,
 4 scheduler or workers lost, 5 deadline, 6 environment mismatch, 130 and 143 interrupted
 """
 
-CONNECT_SECONDS = 60.0
 INTERRUPTED = (130, 143)
 CLOSE_SECONDS = 5.0  # a run that is over does not wait longer for what will not close
 
@@ -42,19 +45,20 @@ def add_parser(commands: Any) -> None:
     add_flow_arguments(parser)
     _add_cluster(parser)
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--connect-timeout", type=float, default=CONNECT_SECONDS, metavar="S",
+    limits.add_argument("--connect-timeout", type=seconds("--connect-timeout"), default=CONNECT_TIMEOUT, metavar="S",
                         help="scheduler and workers are ready within S seconds (default %(default)g)")  # fmt: skip
-    limits.add_argument("--deadline", type=float, metavar="S", help="the run may take S seconds")
-    limits.add_argument("--scheduler-timeout", type=float, default=SCHEDULER_TIMEOUT, metavar="S",
+    limits.add_argument("--deadline", type=seconds("--deadline"), metavar="S",
+                        help="the run may take S seconds")  # fmt: skip
+    limits.add_argument("--scheduler-timeout", type=seconds("--scheduler-timeout"), default=SCHEDULER_TIMEOUT, metavar="S",
                         help="a scheduler silent for S seconds is lost (default %(default)g)")  # fmt: skip
-    limits.add_argument("--workers-timeout", type=float, default=WORKERS_TIMEOUT, metavar="S",
+    limits.add_argument("--workers-timeout", type=seconds("--workers-timeout"), default=WORKERS_TIMEOUT, metavar="S",
                         help="a run without any worker for S seconds is lost (default %(default)g)")  # fmt: skip
     limits.add_argument("--strict-environment", action="store_true",
                         help="any difference between the packages of runner and workers is fatal")  # fmt: skip
     parser.add_argument("--output", choices=["text", "json"], default="text",
                         help="json: one object per line, nothing else on standard output")  # fmt: skip
     parser.add_argument(
-        "--save", type=Path, metavar="DIR", help="write run.json and report.html there"
+        "--save", type=folder("--save"), metavar="DIR", help="write run.json and report.html there"
     )
     parser.add_argument(
         "--attempt", type=Path, metavar="DIR", help="the agent's orders (used in its pods)"
@@ -65,15 +69,21 @@ def add_parser(commands: Any) -> None:
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "cluster", "a flag wins over DASK_SCHEDULER_ADDRESS, which wins over this machine"
+        "cluster",
+        "a flag wins over DASK_SCHEDULER_ADDRESS, which wins over a mounted configuration "
+        "(DASK_FLOWS_CONFIG, else /etc/dask-flows/config.yaml), which wins over this machine",
     )
     group.add_argument("--mode", choices=["local", "static", "ephemeral"])
     group.add_argument("--address", metavar="TCP", help="scheduler to use, like tcp://host:8786")
-    group.add_argument("--minimum-workers", type=int, default=1, metavar="N",
-                       help="wait for N workers (default %(default)s)")  # fmt: skip
-    group.add_argument("--workers", type=int, metavar="N", help="local worker processes")
-    group.add_argument("--threads", type=int, metavar="N", help="threads of each local worker")
-    group.add_argument("--memory", metavar="SIZE", help="memory of each local worker, like 2GiB")
+    group.add_argument("--minimum-workers", type=count("--minimum-workers", 0), metavar="N",
+                       help="wait for N workers (default: 1, or what a mounted configuration says)")  # fmt: skip
+    group.add_argument("--workers", type=count("--workers"), metavar="N",
+                       help="local worker processes")  # fmt: skip
+    group.add_argument("--threads", type=count("--threads"), metavar="N",
+                       help="threads of each local worker")  # fmt: skip
+    group.add_argument("--memory", type=memory, metavar="SIZE",
+                       help="memory of each local worker, like 2GiB")  # fmt: skip
+    add_class_arguments(group)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -90,8 +100,10 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.reconfigure(line_buffering=True)  # logs are read while they are written
     if not args.debug:
         quiet()
-    ui = make_ui(args.output, clock, color=not environment.no_color)
-    code = run(request, ui, environment, clock, on_outcome=_end_soon)
+    dumb = environment.variables.get("TERM") == "dumb"
+    ui = make_ui(args.output, clock, color=not environment.no_color, dumb=dumb)
+    code = run(request, ui, environment, clock, host=_host(request))
+    _end_soon(code)
     if code in INTERRUPTED:
         # What was interrupted in the middle of its start complains when the interpreter ends.
         ui.flush()
@@ -100,23 +112,18 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _of_arguments(args: argparse.Namespace, environment: "Environment") -> "Request":
-    from dask_flows.cli.arguments import flow_or_command, parameters
-    from dask_flows.clusters import choose
-    from dask_flows.run import Request
+    from dask_flows.cli.arguments import flow_or_command, parameters, texts
+    from dask_flows.run.asking import ask
 
     flow, command = flow_or_command(args.flow, args.command)
-    mode, address = choose(args.mode, args.address, environment.scheduler_address)
-    return Request(
+    return ask(
+        asked_of(args),
+        environment,
+        client_kwargs=args.client_kwargs,
         flow=flow,
         command=command,
         parameters=parameters(args.pairs, args.parameters),
-        mode=mode,
-        address=address,
-        minimum=args.minimum_workers,
-        maximum=args.minimum_workers,
-        workers=args.workers,
-        threads=args.threads,
-        memory=args.memory,
+        texts=texts(args.pairs),
         connect_timeout=args.connect_timeout,
         deadline=args.deadline,
         scheduler_timeout=args.scheduler_timeout,
@@ -129,15 +136,26 @@ def _of_arguments(args: argparse.Namespace, environment: "Environment") -> "Requ
 
 
 def _of_attempt(args: argparse.Namespace) -> "Request":
-    from dask_flows.config import load_attempt
+    from dask_flows.cli.arguments import attempt_in
     from dask_flows.run import of_attempt
 
-    attempt = load_attempt(args.attempt)
+    attempt = attempt_in(args.attempt)
     return of_attempt(attempt, mode=args.mode or attempt.mode, debug=args.debug)
 
 
+def _host(request: "Request") -> "Host":
+    """Return what ends this process if the cluster does not close."""
+    from dask_flows.run.host import Host, PatientHost
+
+    if request.cluster_class is None:
+        return Host(CLOSE_SECONDS)
+    from dask_flows.clusters.custom import CLOSE_SECONDS as LONGER
+
+    return PatientHost(LONGER + CLOSE_SECONDS)
+
+
 def _end_soon(exit_code: int) -> None:
-    """End the process although a cluster does not close or the flow has left threads behind."""
+    """End the process although the flow has left threads behind."""
     timer = threading.Timer(CLOSE_SECONDS, os._exit, [exit_code])
     timer.daemon = True
     timer.start()

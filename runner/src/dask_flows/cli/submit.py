@@ -10,6 +10,7 @@ from dask_flows.cli.session import (
     add_flow_arguments,
     with_cluster,
 )
+from dask_flows.cli.values import seconds, whole_seconds
 
 EPILOG = """\
 examples:
@@ -39,7 +40,8 @@ def add_parser(commands: Any) -> None:
         "--wait", action="store_true", help="wait for the end; the exit code tells it"
     )
     waiting.add_argument("-f", "--follow", action="store_true", help="the same, and show the log")
-    waiting.add_argument("--timeout", type=float, metavar="S", help="stop waiting after S seconds")
+    waiting.add_argument("--timeout", type=seconds("--timeout"), metavar="S",
+                         help="stop waiting after S seconds")  # fmt: skip
     waiting.add_argument(
         "--dry-run", action="store_true", help="print the objects as YAML, create nothing"
     )
@@ -55,9 +57,17 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--mode", choices=["local", "static", "ephemeral"],
                        help="if the release allows it")  # fmt: skip
     group.add_argument("--workers", metavar="N|MIN:MAX", help="size of the run's own cluster")
-    group.add_argument("--deadline", type=int, metavar="S", help="the run may take S seconds")
     group.add_argument(
-        "--start-deadline", type=int, metavar="S", help="it must start within S seconds"
+        "--deadline",
+        type=whole_seconds("--deadline"),
+        metavar="S",
+        help="the run may take S seconds",
+    )
+    group.add_argument(
+        "--start-deadline",
+        type=whole_seconds("--start-deadline"),
+        metavar="S",
+        help="it must start within S seconds",
     )
     group.add_argument("--env", action="append", default=[], metavar="K=V", help="may be repeated")
 
@@ -67,14 +77,15 @@ def submit(args: argparse.Namespace) -> int:
     from dask_flows.cli.arguments import (
         environment,
         flow_or_command,
-        parameters,
+        parameters_of,
         source_of,
         source_of_command,
         worker_fields,
     )
     from dask_flows.submission import Request
 
-    flow, command = flow_or_command(args.flow, args.command)
+    flow, command = flow_or_command(args.flow, args.command, "submit")
+    values = parameters_of(flow, command, args.pairs, args.parameters)
     flow, source = source_of(flow)
     if command is not None:
         command, source = source_of_command(command)
@@ -90,7 +101,7 @@ def submit(args: argparse.Namespace) -> int:
         flow=flow,
         command=command,
         name=args.name,
-        parameters=parameters(args.pairs, args.parameters),
+        parameters=values,
         source=source,
         fields=fields,
     )

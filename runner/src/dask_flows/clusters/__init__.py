@@ -9,37 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from dask_flows.clusters.base import Attached, Cluster, Hear, Say, Scaling, Tasks, Wanted
-from dask_flows.errors import UsageError
+from dask_flows.clusters.choice import Asked, Choice, choose
 
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session
     from dask_flows.deadline import Clock, Deadline
 
 __all__ = [
-    "Attached", "Cluster", "Hear", "Say", "Scaling", "Tasks", "Wanted", "attach", "choose",
+    "Asked", "Attached", "Choice", "Cluster", "Hear", "Say", "Scaling", "Tasks", "Wanted", "attach",
+    "choose",
 ]  # fmt: skip
-
-
-def choose(mode: str | None, address: str | None, environment: str) -> tuple[str, str | None]:
-    """Return mode and address: a flag wins over DASK_SCHEDULER_ADDRESS, which wins over local."""
-    if mode == "local":
-        if address:
-            raise UsageError(
-                f"mode local needs no address, but there is {address}",
-                where="--address",
-                do="leave out one of --mode and --address",
-            )
-        return "local", None
-    address = address or environment or None
-    if address:
-        return mode or "static", address
-    if mode is None:
-        return "local", None
-    raise UsageError(
-        f"mode {mode} needs the address of a scheduler",
-        where="--mode",
-        do="add --address tcp://host:8786, or use dask-flows submit to run it in the cluster",
-    )
 
 
 @contextmanager
@@ -47,19 +26,27 @@ def attach(
     wanted: Wanted, *, deadline: "Deadline", clock: "Clock", say: Say, hear: Hear
 ) -> Iterator["Session"]:
     """Give a run its cluster; raises ClusterTimeout if it is not ready by the deadline."""
+    import dask
+
+    from dask_flows.clusters.certificates import settings_of
     from dask_flows.clusters.defaults import defaults
     from dask_flows.clusters.pickling import by_value
     from dask_flows.clusters.session import Session
+    from dask_flows.clusters.sources import sent
+    from dask_flows.clusters.versions import told_by_us
 
     with (
+        told_by_us(),
         by_value(),
-        defaults(wanted.tag) as use_address,
+        defaults(wanted) as use_address,
         _cluster(wanted).attached(deadline, say) as attached,
+        use_address(attached.address),
+        dask.config.set(settings_of(attached.client.security)),
     ):
-        use_address(attached.address)
         session = Session(wanted, attached, hear, clock)
         session.open()
-        yield session
+        with sent(session.client, wanted.tag, say):
+            yield session
 
 
 def _cluster(wanted: Wanted) -> Cluster:
@@ -67,6 +54,10 @@ def _cluster(wanted: Wanted) -> Cluster:
         from dask_flows.clusters.local import Local
 
         return Local(wanted)
+    if wanted.mode == "class":
+        from dask_flows.clusters.custom import Custom
+
+        return Custom(wanted)
     if wanted.mode == "ephemeral":
         from dask_flows.clusters.ephemeral import Ephemeral
 

@@ -1,9 +1,11 @@
 """What a run asks of a cluster, what it gets, and how the two talk."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
 class Wanted:
     """What a run asks for; ``workers``, ``threads`` and ``memory`` size a local cluster only.
 
-    ``tag`` names the run in its tasks' annotations. ``equip`` puts our worker plugin on workers that may
-    have been started without our preload.
+    ``tag`` names the run in its tasks' annotations. ``origin`` is the flag, variable or file that chose the
+    cluster; empty if that needs no word. ``factory`` makes a cluster of mode ``class``, ``cluster_class`` is
+    its name. ``equip`` puts our worker plugin on workers that may have been started without our preload.
+    ``scheduler_timeout`` is how long the scheduler may be silent, ``workers_timeout`` how long tasks may wait
+    while there is no worker (s).
     """
 
     mode: str
     tag: str
+    origin: str = ""
     address: str | None = None
     dashboard: str | None = None
     minimum: int = 1
@@ -28,8 +34,27 @@ class Wanted:
     workers: int | None = None
     threads: int | None = None
     memory: str | None = None
+    factory: Callable[..., Any] | None = None
+    cluster_class: str = ""
+    cluster_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    adapt: tuple[int, int] | None = None
+    client_kwargs: Mapping[str, Any] = field(default_factory=dict)
     show_dashboard: bool = False
     equip: bool = False
+    scheduler_timeout: float = SCHEDULER_TIMEOUT
+    workers_timeout: float = WORKERS_TIMEOUT
+
+    @property
+    def told_origin(self) -> str:
+        """Who chose the cluster, to be put behind its name."""
+        if self.origin in ("", "default"):
+            return f" ({self.origin})" if self.origin else ""
+        return f" (from {self.origin})"
+
+    @property
+    def remote(self) -> bool:
+        """Whether scheduler and workers may have other packages than the runner."""
+        return self.mode != "local"
 
     @property
     def shared(self) -> bool:

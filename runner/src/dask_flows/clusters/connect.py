@@ -6,7 +6,7 @@ before it serves. So only Dask's own handshake counts.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dask_flows.clusters.base import Say
@@ -17,6 +17,7 @@ from dask_flows.errors import ClusterTimeout, UsageError
 # there; one that is there and slow gets more time with each.
 SHORTEST, LONGEST = 0.5, 8.0
 PAUSE = 0.1
+LATER = 0.25
 RPC_SECONDS = 2.0
 
 
@@ -39,20 +40,25 @@ def open_client(
     deadline: Deadline,
     *,
     patience: float,
+    options: Mapping[str, Any] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Any:
-    """Return a client of the scheduler; it reconnects for ``patience`` seconds. Raises ClusterTimeout."""
+    """Return a client of the scheduler, made with the options; it reconnects for ``patience`` seconds.
+
+    Raises ClusterTimeout.
+    """
     from distributed import Client
 
     make: Any = Client  # distributed is typed in part
+    options = options or {}
     tries, said, slice_ = 0, "nothing was tried", SHORTEST
     while not deadline.expired or not tries:
         tries += 1
         seconds = max(SHORTEST, min(slice_, deadline.remaining()))
         try:
             # A Client waits for ever for a peer that takes the connection and says nothing.
-            asyncio.run(_shake_hands(address, seconds))
-            client = make(address, timeout=seconds)
+            asyncio.run(_shake_hands(address, seconds, options.get("security")))
+            client = make(address, timeout=seconds, **options)
         except OSError as error:  # a TimeoutError is one, too
             cause = _cause(error)
             said = str(cause) or "it takes connections and does not answer"
@@ -83,7 +89,12 @@ def wait_for_workers(
     while True:
         count = count_workers(client)
         if count is not None and count != last:
-            say(f"workers {count}/{minimum}", workers=count, minimum=minimum)
+            say(
+                _told(count, minimum, deadline.elapsed),
+                workers=count,
+                minimum=minimum,
+                seconds=round(deadline.elapsed, 2),
+            )
             last = count
         if last >= minimum:
             return last
@@ -95,6 +106,13 @@ def wait_for_workers(
         where=client.scheduler.address if client.scheduler else "the scheduler is gone",
         do="see why worker pods do not start, or ask for fewer workers",
     )
+
+
+def _told(count: int, minimum: int, seconds: float) -> str:
+    noun = "worker" if count == 1 else "workers"
+    if count >= minimum:
+        return f"{count} {noun} ready in {seconds:.1f} s (minimum {minimum})"
+    return f"{count} {noun} after {seconds:.1f} s, waiting for {minimum}"
 
 
 def count_workers(client: Any) -> int | None:
@@ -114,14 +132,24 @@ def rpc(client: Any, name: str, **arguments: Any) -> Any:
         return None
 
 
-async def _shake_hands(address: str, seconds: float) -> None:
+def answers(address: str, seconds: float, security: Any) -> bool:
+    """Whether a scheduler's event loop takes part in Dask's handshake within so many seconds."""
+    try:
+        asyncio.run(_shake_hands(address, seconds, security))
+    except Exception:  # noqa: BLE001 - whatever keeps it from that, it has not answered
+        return False
+    return True
+
+
+async def _shake_hands(address: str, seconds: float, own_security: Any) -> None:
     from distributed.comm.core import connect
     from distributed.security import Security
 
     call: Any = connect
     security: Any = Security
-    known = security().get_connection_args("client")
-    comm = await asyncio.wait_for(call(address, timeout=seconds, **known), seconds)
+    known = (own_security or security()).get_connection_args("client")
+    # Dask's own time-out comes first: it knows the reason.
+    comm = await asyncio.wait_for(call(address, timeout=seconds, **known), seconds + LATER)
     await comm.close()
 
 

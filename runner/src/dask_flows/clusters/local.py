@@ -35,23 +35,34 @@ class Local:
         connect: Any = Client
         workers, threads = sizes(self._wanted)
         say(
-            f"cluster local: {counted(workers, 'worker')} with {counted(threads, 'thread')} each",
+            f"cluster local: {counted(workers, 'worker')} with {counted(threads, 'thread')} each"
+            f"{self._wanted.told_origin}",
             mode="local",
+            origin=self._wanted.origin,
             workers=workers,
             threads=threads,
         )
         show = self._wanted.show_dashboard and find_spec("bokeh") is not None
         with (
-            dask.config.set({LOCAL_KEY: True}),  # worker processes inherit it
+            dask.config.set(
+                {
+                    LOCAL_KEY: True,  # worker processes inherit it
+                    "distributed.scheduler.no-workers-timeout": f"{self._wanted.workers_timeout}s",
+                }
+            ),
             start(
                 n_workers=workers,
                 threads_per_worker=threads,
                 dashboard_address="127.0.0.1:0" if show else None,
+                # Without a dashboard it would try 8787, and complain where another run has that.
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                 preload=[PRELOAD],
                 **self._memory(),
             ) as cluster,
             connect(
-                cluster, timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT))
+                cluster,
+                timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT)),
+                **self._wanted.client_kwargs,
             ) as client,
         ):
             link = cluster.dashboard_link if show else None

@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TextIO, cast
 
 from dask_flows.clusters.base import Hear
@@ -37,6 +38,10 @@ class Budget:
             self._refused += 1
             return None
         self._left -= 1
+        return self.refused()
+
+    def refused(self) -> int:
+        """Return the number of lines refused since somebody was told of them."""
         refused, self._refused = self._refused, 0
         return refused
 
@@ -71,7 +76,7 @@ class Tee:
         self.instead_of = instead_of
         self._lock = threading.RLock()
         self._begun: dict[int, _Begun] = {}  # by thread
-        self._sweeping = False
+        self._sweeping = self._telling = False
 
     def write(self, text: str) -> int:
         """Write, and pass complete lines on."""
@@ -127,15 +132,32 @@ class Tee:
     def _send(self, worker: Any, tag: str | None, line: str) -> None:
         refused = self._budget.take()
         if refused is None:
+            self._tell_later(worker, tag)
             return
+        self._log(worker, tag, line[:LONGEST_LINE], refused)
+
+    def _tell_later(self, worker: Any, tag: str | None) -> None:
+        """Tell of refused lines although no other line follows."""
+        if not self._telling:
+            self._telling = True
+            tell = partial(self._tell, worker, tag)
+            worker.loop.add_callback(worker.loop.call_later, SWEEP_SECONDS, tell)
+
+    def _tell(self, worker: Any, tag: str | None) -> None:
+        with self._lock:
+            self._telling = False
+            if refused := self._budget.refused():
+                self._log(worker, tag, None, refused)
+
+    def _log(self, worker: Any, tag: str | None, text: str | None, dropped: int) -> None:
         worker.log_event(
             TOPIC,
             {
                 "name": display_name(worker.name),  # Dask sets "worker" to the address
                 "tag": tag,
                 "stream": self._name,
-                "text": line[:LONGEST_LINE],
-                "dropped": refused,
+                "text": text,
+                "dropped": dropped,
             },
         )
 
@@ -155,7 +177,8 @@ class Receiver:
         worker, stream = str(message["name"]), str(message["stream"])
         if message.get("dropped"):
             self._hear(worker, f"… {message['dropped']} lines only in the worker's own log", stream)
-        self._hear(worker, str(message["text"]), stream)
+        if message["text"] is not None:
+            self._hear(worker, str(message["text"]), stream)
 
 
 def install(*, echo: bool) -> None:

@@ -1,26 +1,17 @@
 """A run's time with its cluster: its client, its output, its counts, and whether the scheduler is there."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from dask_flows.clusters.base import Attached, Hear, Scaling, Tasks, Wanted
 from dask_flows.clusters.connect import count_workers, rpc
 from dask_flows.clusters.equip import Equip
+from dask_flows.clusters.lookout import LOOK_SECONDS, Lookout
 from dask_flows.clusters.output import TOPIC, Receiver
 from dask_flows.clusters.tally import HANDLER, Tally
 from dask_flows.deadline import Clock
-from dask_flows.errors import FlowFailed
+from dask_flows.errors import DaskFlowsError
 
-LOST_REASON = "scheduler-connection-lost"
 ECHOED = ("print", "warn")  # Dask's own topics: every client of a scheduler hears every run
-
-
-@dataclass
-class _Link:
-    """What is known of the connection to the scheduler."""
-
-    away_since: float | None = None
-    gaps: int = 0
 
 
 class Session:
@@ -31,8 +22,7 @@ class Session:
         self.attached = attached
         self.client: Any = attached.client
         self._receiver = Receiver(wanted.tag, hear, strict=wanted.shared)
-        self._clock = clock
-        self._link = _Link()
+        self.lookout = Lookout(wanted, attached, clock)
         self._counted = False
 
     def open(self) -> None:
@@ -46,6 +36,7 @@ class Session:
             self._counted = True
             if self.wanted.equip:
                 self.client.register_plugin(Equip())
+        self.lookout.open()
 
     def tasks(self) -> Tasks | None:
         """Return how far the run's tasks are; None if the scheduler does not count them."""
@@ -68,35 +59,23 @@ class Session:
             return None
         return Scaling(int(wanted), tuple(str(name) for name in idle))
 
-    def look(self) -> str | None:
-        """Look whether the scheduler is there; returns why it counts as lost, else None."""
-        status, link = self.client.status, self._link
-        now = self._clock.monotonic()
-        if status == "running":
-            if link.away_since is not None:
-                link.away_since = None
-                self._listen()  # a new scheduler knows nothing of us
-            return None
-        if link.away_since is None:
-            link.away_since, link.gaps = now, link.gaps + 1
-        away = now - link.away_since
-        if status == "closed" or away >= self.attached.patience:
-            return f"the scheduler at {self.attached.address} has not answered for {away:.0f} s"
-        return None
+    def look(self, planned: float = LOOK_SECONDS) -> DaskFlowsError | None:
+        """Look whether the scheduler is there; returns how it was lost, else None.
 
-    def blamed(self, error: BaseException) -> str | None:
-        """Return why the lost scheduler explains an error that the flow raised; None if it does not."""
-        from distributed.client import FutureCancelledError
+        ``planned`` is the most that should have passed since the last look (s).
+        """
+        away = self.lookout.away
+        lost = self.lookout.look(planned)
+        if away and not self.lookout.away:
+            self._listen()  # a new scheduler knows nothing of us
+        return lost
 
-        lost = self.look()
-        cancelled = isinstance(error, FutureCancelledError)
-        if cancelled and getattr(error, "reason", "") == LOST_REASON:
-            return lost or f"the scheduler at {self.attached.address} went away"
-        if self._link.gaps and (cancelled or isinstance(error, OSError | FlowFailed)):
-            return lost or f"the scheduler at {self.attached.address} was away for a while"
-        return None
+    def blamed(self, error: BaseException) -> DaskFlowsError | None:
+        """Return how a lost cluster explains an error that the flow raised; None if it does not."""
+        return self.lookout.blamed(error)
 
     def _listen(self) -> None:
         self.client.subscribe_topic(TOPIC, self._receiver)
+        self.lookout.listen()
         for topic in ECHOED:
             self.client.unsubscribe_topic(topic)

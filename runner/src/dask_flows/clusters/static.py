@@ -27,12 +27,15 @@ class Static:
         address = full_address(wanted.address or "")
         link = f", dashboard {wanted.dashboard}" if wanted.dashboard else ""
         say(
-            f"cluster {wanted.mode} at {address}{link}",
+            f"cluster {wanted.mode} at {address}{wanted.told_origin}{link}",
             mode=wanted.mode,
             address=address,
+            origin=wanted.origin,
             dashboard=wanted.dashboard,
         )
-        client = open_client(address, deadline, patience=self.patience)
+        client = open_client(
+            address, deadline, patience=self.patience, options=wanted.client_kwargs
+        )
         try:
             say(f"scheduler ready in {deadline.elapsed:.1f} s", seconds=round(deadline.elapsed, 2))
             wait_for_workers(client, wanted.minimum, deadline, say)

@@ -15,9 +15,12 @@ from dask.context import thread_state
 
 ANNOTATION = "dask-flows"
 TAG_KEY = "dask-flows.tag"
+MODULES_KEY = "dask-flows.modules"  # in child processes: what they do about their own modules
 PRELOAD = "dask_flows.clusters.client_preload"
 # For programs that may have been started with another Python: without dask_flows they go untagged.
-PRELOAD_TEXT = f"try:\n    from {PRELOAD} import dask_setup\nexcept ImportError:\n    pass\n"
+PRELOAD_TEXT = (
+    f"try:\n    from {PRELOAD} import dask_setup, dask_teardown\nexcept ImportError:\n    pass\n"
+)
 
 # They say at INFO, for each new client, that they load the preload above.
 QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}

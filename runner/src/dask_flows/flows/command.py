@@ -22,13 +22,16 @@ def run_command(
     folder: Path,
     environment: Mapping[str, str],
     hear: Callable[[str], None] | None,
+    group: Callable[[int | None], None] = lambda _: None,
 ) -> None:
     """Run the command to its end, in a process group of its own.
 
     An interruption is passed on to the group, which is killed if it stays. ``hear`` takes the lines of
-    its standard output; without it they go where ours go. Raises BadFlow, FlowFailed.
+    its standard output; without it they go where ours go. ``group`` hears the process group, and None when
+    nothing of it is left. Raises BadFlow, FlowFailed.
     """
     process = _start(command, folder, environment, piped=hear is not None)
+    group(process.pid)
     reader = None
     if hear is not None and process.stdout is not None:
         reader = threading.Thread(target=_read, args=(process.stdout, hear), daemon=True)
@@ -41,6 +44,7 @@ def run_command(
     finally:
         if reader is not None:
             reader.join(PASS_ON_SECONDS)
+    group(None)
     if code:
         raise FlowFailed(
             f"the command {_how(code)}", where=shlex.join(command), do="see its output above"
@@ -56,8 +60,14 @@ def check_command(command: Sequence[str], folder: Path, search: str | None) -> N
         raise BadFlow(
             f"there is no program {command[0]!r}",
             where=shlex.join(command),
-            do="check its name, PATH and mode (in the cluster: the image); scripts follow python",
+            do=_advice(command[0], folder),
         )
+
+
+def _advice(program: str, folder: Path) -> str:
+    if program.endswith(".py") and (folder / program).is_file():
+        return f"a flow is {program}:NAME; a script follows python"
+    return "check its name, PATH and mode (in the cluster: the image); a flow is flow.py:main or module:main"
 
 
 def _start(

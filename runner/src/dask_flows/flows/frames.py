@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-from dask_flows.flows.source import is_installed
+from dask_flows.modules import is_installed
 
 _MACHINERY = frozenset({"dask_flows", "dask", "distributed", "tornado", "tlz", "toolz"})
 

@@ -3,20 +3,34 @@
 import difflib
 import importlib
 import importlib.util
-import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from dask_flows.errors import BadFlow
 from dask_flows.flows import names
-from dask_flows.flows.source import by_value, importable, is_installed, is_own
+from dask_flows.flows.callables import check_callable
+from dask_flows.flows.source import importable, travelling
+from dask_flows.modules import (
+    OWN_PACKAGE,
+    Origin,
+    identify,
+    is_installed,
+    is_own,
+    mark,
+    origin_of,
+    unmark,
+)
 
 WRITE_LIKE = "write it like flow.py:main or package.module:main"
+
+# What workers can import by themselves: nothing of the flow's, the modules in its folder, or whatever
+# this process can.
+Reach = Literal["nothing", "folder", "path"]
 
 
 @dataclass(frozen=True)
@@ -28,10 +42,18 @@ class Flow:
 
 
 @contextmanager
-def load(reference: str, folder: Path) -> Iterator[Flow]:
+def load(
+    reference: str,
+    folder: Path,
+    reach: Reach = "nothing",
+    *,
+    check: Callable[[str, Any], None] = check_callable,
+) -> Iterator[Flow]:
     """Import a flow; its modules stay importable while the context lasts. Raises BadFlow.
 
-    ``folder`` is where files and modules are looked for: the source, or the current directory.
+    ``folder`` is where files and modules are looked for: the source, or the current directory. A file
+    named here always travels by value, like the script of any Python program. ``check`` refuses what
+    cannot be called as a flow.
     """
     module_part, name = split(reference)
     folder = folder.absolute()
@@ -41,13 +63,21 @@ def load(reference: str, folder: Path) -> Iterator[Flow]:
         root, module_name = names.of_file(names.tidy(file))
         if not file.is_file():
             raise _no_file(reference, file)
-        with importable(root):
-            module = _run(reference, lambda: _import_file(file, module_name))
-            yield Flow(reference, _attribute(reference, module, name))
+        known = reach == "path" or (reach == "folder" and root == folder)
+        origin = origin_of(root)
+        travels = None if known else origin
+        with importable(root), travelling(travels), ExitStack() as stack:
+            if known:
+                stack.callback(unmark, origin)
+            module = _run(reference, lambda: _import_file(file, module_name, origin))
+            yield Flow(reference, _attribute(reference, module, name, check))
     else:
-        with importable(folder):
+        travels = origin_of(folder) if reach == "nothing" else None
+        with importable(folder), travelling(travels):
             module = _run(reference, lambda: _import_module(reference, module_part))
-            yield Flow(reference, _attribute(reference, module, name))
+            elsewhere = None if reach == "path" else _elsewhere(module, folder)
+            with travelling(elsewhere):
+                yield Flow(reference, _attribute(reference, module, name, check))
 
 
 def split(reference: str) -> tuple[str, str]:
@@ -63,13 +93,14 @@ def split(reference: str) -> tuple[str, str]:
     return module, name
 
 
-def _import_file(file: Path, module_name: str) -> ModuleType:
+def _import_file(file: Path, module_name: str, origin: Origin) -> ModuleType:
     """Import one file under a name that is free; its package, if it has one, is imported first."""
     parent = module_name.rpartition(".")[0]
     if parent:
         importlib.import_module(parent)
     known = sys.modules.get(module_name)
     if known is not None and getattr(known, "__file__", None) == str(file):
+        mark(known, origin)
         return known
     if known is not None or module_name in sys.stdlib_module_names:
         module_name = f"flow_{module_name}"
@@ -78,12 +109,13 @@ def _import_file(file: Path, module_name: str) -> ModuleType:
     assert spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    by_value(module)
+    mark(module, origin)
     try:
         spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[module_name]
         raise
+    identify(module, origin.token)
     return module
 
 
@@ -100,22 +132,28 @@ def _import_module(reference: str, name: str) -> ModuleType:
                 do="check the name; a file is written path/file.py:name",
             ) from None
         raise
-    _let_travel(module)
     return module
 
 
-def _let_travel(module: ModuleType) -> None:
-    """Mark a module that was loaded before we looked, or that lies in a folder of PYTHONPATH."""
+def _elsewhere(module: ModuleType, folder: Path) -> Origin | None:
+    """Mark a module that lies in a folder of PYTHONPATH; returns that folder as its origin."""
     file = getattr(module, "__file__", None)
-    if file is None or module.__name__.partition(".")[0] == "dask_flows":
-        return
+    top = sys.modules[module.__name__.partition(".")[0]]
+    if file is None or top.__name__ == OWN_PACKAGE:
+        return None
+    path = Path(file).absolute()
     depth = module.__name__.count(".") + (1 if hasattr(module, "__path__") else 0)
-    root = Path(file).absolute().parents[depth]
-    if is_own(Path(file).absolute(), root) and not is_installed(root):
-        by_value(sys.modules[module.__name__.partition(".")[0]])
+    root = path.parents[depth]
+    if is_own(path, folder) or not is_own(path, root) or is_installed(root):
+        return None
+    origin = origin_of(root)
+    mark(top, origin)
+    return origin
 
 
-def _attribute(reference: str, module: ModuleType, name: str) -> Callable[..., Any]:
+def _attribute(
+    reference: str, module: ModuleType, name: str, check: Callable[[str, Any], None]
+) -> Callable[..., Any]:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
@@ -133,19 +171,9 @@ def _attribute(reference: str, module: ModuleType, name: str) -> Callable[..., A
             where=reference,
             do="name a function",
         )
-    _refuse_generators(reference, found)
+    check(reference, found)
     function: Callable[..., Any] = found
     return function
-
-
-def _refuse_generators(reference: str, found: Any) -> None:
-    function = inspect.unwrap(found)
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise BadFlow(
-            "the flow is a generator: calling it would run nothing",
-            where=reference,
-            do="return a value instead of yielding, or write a function that consumes it",
-        )
 
 
 def _run(reference: str, load_module: Callable[[], ModuleType]) -> ModuleType:

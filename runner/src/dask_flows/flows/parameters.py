@@ -1,50 +1,84 @@
 """Check parameters against a flow's signature: all faults in one message, before anything runs."""
 
-import difflib
 import inspect
-import types
 from collections.abc import Callable, Mapping
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 from dask_flows.errors import BadFlow, BadParameters
-from dask_flows.flows.names import kind
+from dask_flows.flows.callables import check_callable, is_delayed
+from dask_flows.flows.convert import convert
+from dask_flows.flows.faults import Misfit
+from dask_flows.flows.hints import hints_of, is_client
+from dask_flows.flows.records import near
 
-# What JSON can hold. Other annotations are the flow's own affair and are not checked.
-_CHECKED = (bool, int, float, str, list, dict, tuple, type(None))
 _GIVEN_BY_CALLER = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+LONGEST_DEFAULT = 60  # characters
 
 
 def bind(
-    reference: str, function: Callable[..., Any], parameters: Mapping[str, Any]
+    reference: str,
+    function: Callable[..., Any],
+    parameters: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the arguments, and the names of parameters that take the run's Dask client.
 
+    ``texts`` are values as they were typed: ``01234`` and ``true`` are text where the flow wants text.
     Raises BadParameters with all faults, BadFlow for a signature that cannot be called by name.
     """
+    check_callable(reference, function)
     signature = _signature(reference, function)
-    hints = _hints(function)
-    clients = [name for name in signature.parameters if _is_client(hints.get(name))]
+    hints = hints_of(function)
+    clients = [
+        name
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in _VARIADIC and is_client(hints.get(name))
+    ]
     named = {
         name: parameter
         for name, parameter in signature.parameters.items()
         if parameter.kind in _GIVEN_BY_CALLER and name not in clients
     }
-    _refuse_positional(reference, signature)
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    _refuse_signature(reference, function, signature, clients)
+    rest = next((p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD), None)
     faults = [
-        *_unknown(parameters, named, clients, open_ended=open_ended),
+        *_unknown(parameters, named, clients, open_ended=rest is not None),
         *_missing(parameters, named),
-        *_mistyped(parameters, named, hints),
     ]
+    arguments = {}
+    for name, value in parameters.items():
+        hint = hints.get(name if name in named or rest is None else rest.name, Any)
+        try:
+            arguments[name] = _converted(value, (texts or {}).get(name), hint, str(name))
+        except Misfit as wrong:
+            faults += wrong.faults
     if faults:
         raise BadParameters("; ".join(faults), where=reference, do=_usage(named))
-    return dict(parameters), clients
+    return arguments, clients
+
+
+def _converted(value: Any, text: str | None, hint: Any, name: str) -> Any:
+    """Take the value; where only the text that was typed fits, take that."""
+    try:
+        return convert(value, hint, name)
+    except Misfit as wrong:
+        if text is None or text == value:
+            raise
+        try:
+            return convert(text, hint, name)
+        except Misfit:
+            raise wrong from None
+    except RecursionError:
+        raise Misfit(f"{name} is nested too deeply") from None
+    except Exception:  # noqa: BLE001 - an annotation may be any object: then it is not checked
+        return value
 
 
 def _signature(reference: str, function: Callable[..., Any]) -> inspect.Signature:
     try:
         return inspect.signature(function)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - a flow may be any object
         raise BadFlow(
             f"the flow's signature cannot be read: {error}",
             where=reference,
@@ -52,32 +86,23 @@ def _signature(reference: str, function: Callable[..., Any]) -> inspect.Signatur
         ) from None
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return get_type_hints(inspect.unwrap(function))
-    except Exception:  # noqa: BLE001 - annotations may name what is not there at run time
-        return {}
-
-
-def _is_client(hint: Any) -> bool:
-    """Whether the annotation is ``distributed.Client``, alone or as one of a union."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_is_client(one) for one in get_args(hint))
-    if not inspect.isclass(hint):
-        return False
-    return any(
-        c.__module__ == "distributed.client" and c.__name__ == "Client" for c in hint.__mro__
-    )
-
-
-def _refuse_positional(reference: str, signature: inspect.Signature) -> None:
+def _refuse_signature(
+    reference: str, function: Any, signature: inspect.Signature, clients: list[str]
+) -> None:
     for name, parameter in signature.parameters.items():
-        if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is parameter.empty:
+        by_position = parameter.kind is parameter.POSITIONAL_ONLY
+        if by_position and (parameter.default is parameter.empty or name in clients):
             raise BadFlow(
                 f"the flow's parameter {name!r} cannot be given by name",
                 where=reference,
                 do="remove the / from its signature",
             )
+    if clients and is_delayed(function):
+        raise BadFlow(
+            f"the flow is a delayed function: its parameter {clients[0]!r} cannot travel to a worker",
+            where=reference,
+            do="call get_client() inside, or remove @dask.delayed",
+        )
 
 
 def _unknown(
@@ -86,12 +111,8 @@ def _unknown(
     faults = [f"{name} is filled in by dask-flows" for name in given if name in clients]
     if open_ended:
         return faults
-    for name in given:
-        if name in named or name in clients:
-            continue
-        near = difflib.get_close_matches(name, named, n=1)
-        faults.append(f"there is no parameter {name}" + (f", but {near[0]}" if near else ""))
-    return faults
+    unknown = (name for name in given if name not in named and name not in clients)
+    return [*faults, *(f"there is no parameter {name}{near(name, named)}" for name in unknown)]
 
 
 def _missing(given: Mapping[str, Any], named: Mapping[str, inspect.Parameter]) -> list[str]:
@@ -102,44 +123,6 @@ def _missing(given: Mapping[str, Any], named: Mapping[str, inspect.Parameter]) -
     ]
 
 
-def _mistyped(
-    given: Mapping[str, Any], named: Mapping[str, Any], hints: Mapping[str, Any]
-) -> list[str]:
-    return [
-        f"{name} is {kind(value)} ({_short(value)}), not {_name(hints[name])}"
-        for name, value in given.items()
-        if name in named and name in hints and not fits(value, hints[name])
-    ]
-
-
-def fits(value: Any, hint: Any) -> bool:
-    """Whether a JSON value fits an annotation; True where that cannot be known."""
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(fits(value, one) for one in get_args(hint))
-    wanted = origin if origin is not None else hint
-    if wanted not in _CHECKED:
-        return True
-    if isinstance(value, bool):
-        return wanted is bool
-    if wanted is float:
-        return isinstance(value, int | float)
-    if wanted is tuple:
-        return isinstance(value, list | tuple)
-    return isinstance(value, wanted)
-
-
-def _name(hint: Any) -> str:
-    if inspect.isclass(hint) and get_origin(hint) is None:
-        return "null" if hint is type(None) else hint.__name__
-    return str(hint).replace("typing.", "")
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"  # noqa: PLR2004
-
-
 def _usage(named: Mapping[str, inspect.Parameter]) -> str:
     if not named:
         return "the flow takes no parameters"
@@ -147,4 +130,11 @@ def _usage(named: Mapping[str, inspect.Parameter]) -> str:
 
 
 def _show(name: str, parameter: inspect.Parameter) -> str:
-    return name if parameter.default is parameter.empty else f"{name}={parameter.default!r}"
+    if parameter.default is parameter.empty:
+        return name
+    try:
+        shown = repr(parameter.default)
+    except Exception:  # noqa: BLE001 - a default may be any object
+        shown = "…"
+    short = shown if len(shown) <= LONGEST_DEFAULT else f"{shown[: LONGEST_DEFAULT - 1]}…"
+    return f"{name}={short}"

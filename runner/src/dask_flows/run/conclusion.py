@@ -13,6 +13,8 @@ from dask_flows.ui import Ui, shorten
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session
 
+LONGEST_MESSAGE, LONGEST_TRACEBACK = 2_000, 50_000  # characters
+
 
 def with_result(ending: Ending) -> tuple[Ending, str]:
     """Return the ending with a result that a record can hold, and what is wrong with the flow's own.
@@ -45,12 +47,21 @@ def show(ui: Ui, ending: Ending, complaint: str, seconds: float, session: "Sessi
         ui.say(f"succeeded in {seconds:.1f} s", event="succeeded", seconds=round(seconds, 2))
         return
     how = "cancelled" if ending.outcome == CANCELLED else "failed"
+    message = cut(ending.message, LONGEST_MESSAGE)
     ui.fail(
-        ending.traceback,
-        f"{how} after {seconds:.1f} s: {ending.reason}: {ending.message}",
+        cut(ending.traceback, LONGEST_TRACEBACK),
+        f"{how} after {seconds:.1f} s: {ending.reason}: {message}",
         reason=ending.reason,
         exit_code=ending.exit_code,
     )
+
+
+def cut(text: str, longest: int) -> str:
+    """Return the text, or its begin and end with a note of how much is left out."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]} … {len(text) - 2 * half} characters left out … {text[-half:]}"
 
 
 def _show_work(ui: Ui, tasks: Tasks) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dask_flows.errors import DaskFlowsError, FlowFailed, SchedulerLost
+from dask_flows.clusters.losses import tell_killed
+from dask_flows.errors import DaskFlowsError, EnvironmentMismatch, FlowFailed
 from dask_flows.flows.frames import format_failure, place_of
 from dask_flows.outcome import FAILED, SUCCEEDED
 from dask_flows.run.stopping import Cause
@@ -42,16 +43,26 @@ def failure(error: BaseException, flow: str, session: "Session | None", *, debug
     if isinstance(error, SystemExit):
         return _exited(error, flow)
     if session is not None and (lost := session.blamed(error)):
-        own = format_failure(error, debug=debug)
-        do = "run it again; see why the scheduler ended"
-        return _ours(SchedulerLost(lost, where=session.attached.address, do=do), own)
+        return _ours(lost, format_failure(error, debug=debug))
+    if isinstance(error, EnvironmentMismatch):
+        return _ours(error, error.table)
     if isinstance(error, DaskFlowsError):
         shown = error if debug else error.__cause__
         return _ours(error, format_failure(shown, debug=debug) if shown else "")
     name = type(error).__name__
-    said = f"{name}: {error}" if str(error) else name
-    told = FlowFailed(said, where=place_of(error) or flow, do=_advice(name))
+    said, do = f"{name}: {error}" if str(error) else name, "see the traceback above"
+    if name == _KILLED_WORKER:
+        said, do = tell_killed(error, session.lookout.hearsay if session is not None else None)
+    told = FlowFailed(said, where=place_of(error) or flow, do=do)
     return _ours(told, format_failure(error, debug=debug), exception=name)
+
+
+def unshowable(error: BaseException, strange: Exception) -> Ending:
+    """Return the ending for an exception whose own methods fail."""
+    name = type(error).__name__
+    said = f"{name}: its text cannot be shown, {type(strange).__name__} comes of it"
+    told = FlowFailed(said, where=place_of(error), do=f"make str() of {name} work")
+    return _ours(told, "", exception=name)
 
 
 def _ours(error: DaskFlowsError, traceback: str, exception: str | None = None) -> Ending:
@@ -65,11 +76,3 @@ def _exited(error: SystemExit, flow: str) -> Ending:
     do = "see its output above"
     told = FlowFailed(f"the flow called sys.exit({error.code!r})", where=flow, do=do)
     return _ours(told, "", exception="SystemExit")
-
-
-def _advice(name: str) -> str:
-    if name == _KILLED_WORKER:
-        return (
-            "the task may need more memory than a worker has: give workers more, or split the data"
-        )
-    return "see the traceback above"

@@ -1,8 +1,10 @@
-"""Watch a run's cluster while the flow runs: is the scheduler there, how far are the tasks."""
+"""Watch a run's cluster while the flow runs: is it there, how far are the tasks, what befalls its workers."""
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from dask_flows.errors import DaskFlowsError
 from dask_flows.run.status import Status
 from dask_flows.run.stopping import Stopper, cause_of
 from dask_flows.ui import Ui
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.5
 ASK_EVERY = 4  # looks; asking costs the scheduler a little
+ASK_SECONDS = 15.0  # the most that it takes: some questions of 2 s each
 
 
 class Monitor:
@@ -30,20 +33,36 @@ class Monitor:
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
+        self._tell()  # what befell a worker a moment ago may be why the flow failed
 
     def _watch(self) -> None:
-        looks = 0
+        looks, planned = 0, LOOK_SECONDS
         while not self._ended.wait(LOOK_SECONDS):
-            if lost := self._session.look():
-                self._stopper.stop(cause_of("SchedulerLost", lost))
-                return
-            if looks % ASK_EVERY == 0:
-                self._ask()
+            asks = looks % ASK_EVERY == 0
+            with suppress(Exception):  # a strange answer must not end the watch
+                if lost := self._turn(planned, asks=asks):
+                    self._stopper.stop(cause_of(lost.reason, str(lost)))
+                    return
+            planned = LOOK_SECONDS + (ASK_SECONDS if asks else 0)
             looks += 1
 
-    def _ask(self) -> None:
+    def _turn(self, planned: float, *, asks: bool) -> DaskFlowsError | None:
+        lost = self._session.look(planned)
+        if lost is None and asks and self._session.lookout.answers:
+            lost = self._ask()
+        self._tell()
+        return lost
+
+    def _ask(self) -> DaskFlowsError | None:
         session = self._session
         tasks = session.tasks()
-        self._status.learn(session.workers(), tasks, session.scaling())
-        if tasks is not None and tasks.total and not self._ended.is_set():
-            self._ui.progress(tasks.done, tasks.total, failed=tasks.failed)
+        workers, lost = session.lookout.ask(tasks)
+        self._status.learn(workers, tasks, session.scaling())
+        if not self._ended.is_set():
+            done, total, failed = (tasks.done, tasks.total, tasks.failed) if tasks else (0, 0, 0)
+            self._ui.progress(done, total, failed=failed, workers=workers)
+        return lost
+
+    def _tell(self) -> None:
+        for line in self._session.lookout.news():
+            self._ui.say(line, event="cluster")

@@ -1,6 +1,6 @@
 """What is to be run, from the command line or from an attempt of the agent's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,24 @@ from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 class Request:
     """One run: exactly one of ``flow`` and ``command``; times in seconds.
 
-    With an ``attempt`` the agent decides: what else is given here has come from it. ``cluster_class`` is
-    ``package.module:Name`` of a cluster class or factory, ``adapt`` its minimum and maximum of workers.
+    ``function`` is the flow itself if Python has given it; ``flow`` is its name then. With an ``attempt`` the
+    agent decides: what else is given here has come from it. ``texts`` are parameters as they were typed.
+    ``origin`` says what chose the mode.
+    ``cluster_class`` is ``package.module:Name`` of a cluster class or factory, or the thing itself; ``adapt``
+    holds its least and largest number of workers.
     ``scheduler_timeout`` is how long a scheduler may be silent, ``workers_timeout`` how long a run with
     unfinished tasks may be without any worker. ``save`` is the folder for run.json and report.html.
     """
 
     flow: str | None = None
+    function: Callable[..., Any] | None = None
     command: Sequence[str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=Path.cwd)
     archive: Path | None = None
     mode: str = "local"
+    origin: str = ""
     address: str | None = None
     dashboard: str | None = None
     minimum: int = 1
@@ -32,7 +38,7 @@ class Request:
     workers: int | None = None
     threads: int | None = None
     memory: str | None = None
-    cluster_class: str | None = None
+    cluster_class: str | Callable[..., Any] | None = None
     cluster_kwargs: Mapping[str, Any] = field(default_factory=dict)
     adapt: tuple[int, int] | None = None
     client_kwargs: Mapping[str, Any] = field(default_factory=dict)

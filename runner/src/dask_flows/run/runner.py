@@ -5,29 +5,33 @@ imported, the flow is imported and its parameters are checked before anybody wai
 outcome is delivered before the cluster is closed.
 """
 
-import uuid
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.channel import Channel, Heart, Stop
-from dask_flows.clusters import Wanted, attach
+from dask_flows.clusters import attach
 from dask_flows.config import Environment
 from dask_flows.deadline import Clock, Deadline, timestamp
 from dask_flows.errors import BadParameters
-from dask_flows.flows.load import load
 from dask_flows.flows.parameters import bind
 from dask_flows.flows.source import unpack
-from dask_flows.names import run_tag
+from dask_flows.run.asking import wanted_by
+from dask_flows.run.checking import check_environment
 from dask_flows.run.conclusion import show, with_result
-from dask_flows.run.ending import Ending, failure, stopped, success
+from dask_flows.run.ending import Ending, failure, stopped, success, unshowable
+from dask_flows.run.finding import flow_of
+from dask_flows.run.host import Host
+from dask_flows.run.letting_go import let_go
 from dask_flows.run.limit import Limit
 from dask_flows.run.monitor import Monitor
+from dask_flows.run.offspring import Offspring
+from dask_flows.run.recording import Recording
 from dask_flows.run.report import FINISH_SECONDS, Reporter
 from dask_flows.run.request import Request
 from dask_flows.run.status import CLOSING, CLUSTER, RUNNING, Status
-from dask_flows.run.stopping import Cause, Stopped, Stopper, cause_of
+from dask_flows.run.stopping import Cause, Stopped, cause_of
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:
@@ -44,9 +48,9 @@ def run(
     environment: Environment,
     clock: Clock,
     *,
-    on_outcome: Callable[[int], None] = lambda _: None,
+    host: Host | None = None,
 ) -> int:
-    """Run it; returns the exit code. ``on_outcome`` hears the code before the cluster is closed.
+    """Run it; returns the exit code. ``host`` is whom the run lives with: it ends what does not close.
 
     Raises UsageError only for an attempt whose token cannot be read: then there is nobody to report to.
     """
@@ -54,7 +58,7 @@ def run(
     channel = None
     if attempt is not None:
         channel = Channel(attempt, environment.pod_uid, environment.pod_name, clock)
-    one = _Run(request, ui, environment, clock, channel=channel, on_outcome=on_outcome)
+    one = _Run(request, ui, environment, clock, channel=channel, host=host or Host())
     with ui.capturing():
         return one.to_its_end()
 
@@ -70,34 +74,48 @@ class _Run:
         clock: Clock,
         *,
         channel: Channel | None,
-        on_outcome: Callable[[int], None],
+        host: Host,
     ) -> None:
         self._request, self._ui, self._environment, self._clock = request, ui, environment, clock
-        self._channel, self._on_outcome = channel, on_outcome
+        self._channel, self._host = channel, host
         self._reporter = Reporter(request.attempt, channel, environment)
         self._status = Status()
-        self._stopper = Stopper(self._last_words)
+        self._recording = Recording(request, clock)
+        self._stopper = host.stopper(self._last_words)
         self._limit = Limit(self._stopper, clock)
         self._since = Deadline(None, clock)
         self._heart: Heart | None = None
         self._times: dict[str, str] = {}
-        self._exit_code: int | None = None
+        self._session: Session | None = None
+        self._result: Any = None
+        self._offspring = Offspring()
 
     def to_its_end(self) -> int:
         """Go through all steps; returns the exit code."""
         self._stamp("start")
+        stack = ExitStack()
         with self._stopper:
-            try:
-                with ExitStack() as stack:
-                    self._begin(stack)
-                    program = self._prepare(stack)
-                    session = self._connect(stack)
-                    self._conclude(self._flow(program, session), session)
-            except BaseException as error:  # noqa: BLE001 - also what sys.exit in a flow's module raises
-                if self._exit_code is None:
-                    self._conclude(self._failure(error, None), None)
-        assert self._exit_code is not None, "every way to here has concluded"
-        return self._exit_code
+            raised = self._stopper.guard(lambda: self._steps(stack))
+            with suppress(Exception):  # of what shows it: the outcome stands
+                self._conclude(raised)
+            self._stopper.closing()
+            with suppress(BaseException):  # whatever closing meets, the run is over
+                stack.close()
+            if raised is not None:
+                let_go(raised)
+        return self._stopper.exit_code
+
+    def _steps(self, stack: ExitStack) -> None:
+        self._recording.prepare()
+        self._begin(stack)
+        program = self._prepare(stack)
+        loaded = self._since.elapsed
+        self._session = self._connect(stack)
+        self._host.attached(self._session)
+        stack.enter_context(self._recording.on(self._session))
+        check_environment(self._session, self._request, self._ui.say)
+        self._say(f"flow loaded in {loaded:.1f} s", seconds=round(loaded, 2))
+        self._flow(program, self._session)
 
     def _begin(self, stack: ExitStack) -> None:
         """Get the agent's leave, then beat and count the time."""
@@ -126,8 +144,8 @@ class _Run:
             return self._command(request.command or (), folder)
         from dask_flows.flows.call import call
 
-        flow = stack.enter_context(load(request.flow, folder))
-        arguments, clients = bind(request.flow, flow.function, request.parameters)
+        flow = stack.enter_context(flow_of(request, folder))
+        arguments, clients = bind(request.flow, flow.function, request.parameters, request.texts)
         return lambda session: call(flow.function, arguments, clients, session.client)
 
     def _command(self, words: Sequence[str], folder: Path) -> Program:
@@ -142,76 +160,68 @@ class _Run:
         hear = self._ui.output if self._ui.pipes_commands else None
 
         def program(session: "Session") -> None:
-            own = child_environment(session.attached.address, session.wanted.tag)
+            own = child_environment(session.attached.address, session.wanted)
             environment = {**self._environment.variables, **own}
-            run_command(words, folder=folder, environment=environment, hear=hear)
+            run_command(
+                words,
+                folder=folder,
+                environment=environment,
+                hear=hear,
+                group=self._offspring.group,
+            )
 
         return program
 
     def _connect(self, stack: ExitStack) -> "Session":
-        request, attempt = self._request, self._request.attempt
-        uid, number = (attempt.uid, attempt.attempt) if attempt else (str(uuid.uuid4()), 1)
-        wanted = Wanted(
-            mode=request.mode,
-            tag=run_tag(uid, number),
-            address=request.address,
-            dashboard=request.dashboard,
-            minimum=request.minimum,
-            maximum=request.maximum,
-            workers=request.workers,
-            threads=request.threads,
-            memory=request.memory,
-            show_dashboard=request.show_dashboard,
-            equip=attempt is None,
-        )
-        deadline = Deadline(request.connect_timeout, self._clock)
+        wanted = stack.enter_context(wanted_by(self._request))
+        deadline = Deadline(self._request.connect_timeout, self._clock)
         return stack.enter_context(
             attach(wanted, deadline=deadline, clock=self._clock, say=self._say, hear=self._ui.hear)
         )
 
-    def _flow(self, program: Program, session: "Session") -> Ending:
-        """Run the flow itself; never raises what it raises."""
+    def _flow(self, program: Program, session: "Session") -> None:
         self._stamp("running")
         self._say(f"running {self._request.name}", phase=RUNNING)
-        try:
-            with Monitor(session, self._status, self._stopper, self._ui), self._ui.live():
-                result = program(session)
-        except BaseException as error:  # noqa: BLE001 - whatever a flow raises is its outcome
-            return self._failure(error, session)
-        return success(result)
+        with Monitor(session, self._status, self._stopper, self._ui), self._ui.live():
+            self._result = program(session)
 
-    def _failure(self, error: BaseException, session: "Session | None") -> Ending:
-        cause = self._stopper.cause
-        if cause is not None:
-            return stopped(cause)
-        if isinstance(error, Stopped | KeyboardInterrupt):
+    def _ending(self, raised: BaseException | None) -> Ending:
+        if raised is None:
+            return success(self._result)
+        if isinstance(raised, Stopped | KeyboardInterrupt):
             return stopped(cause_of("Cancelled", "interrupted"))
-        return failure(error, self._request.name, session, debug=self._request.debug)
+        try:
+            return failure(raised, self._request.name, self._session, debug=self._request.debug)
+        except Exception as strange:  # noqa: BLE001 - a user's exception may fail to show itself
+            return unshowable(raised, strange)
 
-    def _conclude(self, ending: Ending, session: "Session | None") -> None:
+    def _conclude(self, raised: BaseException | None) -> None:
         """Decide, show and deliver the outcome; after this the run is over, only closing is left."""
         cause = self._stopper.settle()
-        if cause is not None:
-            ending = stopped(cause)
+        ending = stopped(cause) if cause is not None else self._ending(raised)
+        self._stopper.ends_with(ending.exit_code)
+        seconds = self._since.elapsed
+        self._host.ended(ending, raised, self._session, self._status, seconds)
         ending, complaint = with_result(ending)
-        self._exit_code = ending.exit_code
         self._stamp("finish")
-        self._record(ending)  # a signal from here on must not cost a finished flow its outcome
+        self._record(ending)
         try:
-            show(self._ui, ending, complaint, self._since.elapsed, session)
+            show(self._ui, ending, complaint, seconds, self._session)
         finally:
             self._status.enter(CLOSING)
             self._deliver(ending, FINISH_SECONDS)
-            self._on_outcome(ending.exit_code)
+            self._recording.save(ending, self._ui, quick=cause is not None)
 
     def _last_words(self, cause: Cause, seconds: float) -> None:
-        """Report for a flow that does not end; within a signal handler (0 s) nothing is printed."""
+        """Report for a flow that does not end."""
         ending = stopped(cause)
         self._stamp("finish")
-        if seconds and self._exit_code is None:
-            message = f"ended by force: {cause.reason}: {cause.message}"
-            self._ui.fail("", message, reason=cause.reason, exit_code=cause.exit_code)
-            self._ui.flush()
+        self._record(ending)  # first what cannot block
+        self._offspring.end()
+        message = f"ended by force: {cause.reason}: {cause.message}"
+        self._ui.fail("", message, reason=cause.reason, exit_code=cause.exit_code)
+        self._ui.flush()
+        self._recording.abandon(ending, self._ui)
         self._deliver(ending, seconds)
 
     def _record(self, ending: Ending) -> None:
@@ -226,6 +236,7 @@ class _Run:
 
     def _say(self, text: str, *, phase: str = CLUSTER, **facts: Any) -> None:
         self._ui.say(text, phase=phase, **facts)
+        self._recording.note(phase, facts)
         self._status.note(text, **facts)
         self._status.enter(phase)
         if phase == RUNNING and self._heart is not None:

@@ -6,16 +6,15 @@ become a zip in a ConfigMap. A zip has fixed times and a fixed order: the same f
 
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dask_flows import beside
 from dask_flows.errors import UsageError
 
 MAX_INLINE_BYTES = 48 * 1024  # the schema admits 64 KiB; JSON escapes need room
 MAX_INLINE_FILES = 32
 MAX_ZIP_BYTES = 900 * 1024  # a ConfigMap holds 1 MiB, base64 and all
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "venv", "env", "build", "dist"})
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -35,7 +34,7 @@ def pack(flow_file: Path) -> Source:
     if not flow_file.is_file():
         raise UsageError("the flow's file is not there", where=str(flow_file), do="check the path")
     root = flow_file.resolve().parent
-    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in _modules(root)}
+    files = {path.relative_to(root).as_posix(): path.read_bytes() for path in beside.files(root)}
     if _inline(files):
         return Source(files, None)
     zipped = _zip(files)
@@ -59,31 +58,6 @@ def _is_text(content: bytes) -> bool:
         return "\0" not in content.decode()
     except UnicodeDecodeError:
         return False
-
-
-def _modules(root: Path) -> Iterator[Path]:
-    """Yield modules beside the flow, and everything inside packages beside it."""
-    for path in sorted(root.iterdir()):
-        if path.is_file() and path.suffix == ".py" and not path.name.startswith("."):
-            yield path
-        elif path.is_dir() and _is_package(path):
-            yield from _package_files(path)
-
-
-def _is_package(folder: Path) -> bool:
-    return _visible(folder) and any(folder.glob("*.py"))
-
-
-def _package_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and _visible(path):
-            yield from _package_files(path)
-        elif path.is_file() and path.suffix != ".pyc" and not path.name.startswith("."):
-            yield path
-
-
-def _visible(folder: Path) -> bool:
-    return not folder.name.startswith(".") and folder.name not in SKIPPED_FOLDERS
 
 
 def _zip(files: dict[str, bytes]) -> bytes:

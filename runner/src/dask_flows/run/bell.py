@@ -1,0 +1,51 @@
+"""Hear of signals while the main thread is in C code that does not return.
+
+Python runs handlers in the main thread, between two of its instructions. What C notes of a signal also goes
+into a pipe; a thread reads it there.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+
+class Bell:
+    """Passes each signal's number on, some time (s) after it came; opened and closed in the main thread."""
+
+    def __init__(self, ring: Callable[[int], None], seconds: float) -> None:
+        self._ring, self._seconds = ring, seconds
+        self._write, self._before = -1, -1
+
+    def open(self) -> None:
+        """Begin to listen."""
+        read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=self._forget)
+        thread = threading.Thread(target=self._listen, args=(read,), name="dask-flows-bell")
+        thread.daemon = True
+        thread.start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        if self._write < 0:
+            return
+        now = signal.set_wakeup_fd(self._before)
+        if now not in (self._write, -1):
+            signal.set_wakeup_fd(now)  # somebody else's, who came later
+        os.close(self._write)
+        self._write = -1
+
+    def _forget(self) -> None:
+        """Leave the pipe to the parent: signals of a forked process are its own."""
+        if self._write >= 0 and (now := signal.set_wakeup_fd(-1)) not in (self._write, -1):
+            signal.set_wakeup_fd(now)
+
+    def _listen(self, read: int) -> None:
+        while numbers := os.read(read, 64):
+            for number in numbers:
+                timer = threading.Timer(self._seconds, self._ring, [number])
+                timer.daemon = True
+                timer.start()
+        os.close(read)

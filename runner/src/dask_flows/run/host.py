@@ -1,0 +1,53 @@
+"""Who a run lives with: a process of its own, or a program that goes on afterwards."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dask_flows.run.ending import Ending
+from dask_flows.run.stopping import Cause, Stopper, _Word
+
+if TYPE_CHECKING:
+    from dask_flows.clusters.session import Session
+    from dask_flows.run.status import Status
+
+LastWords = Callable[[Cause, float], None]
+
+
+class Host:
+    """A process that is there for the run alone: what ``dask-flows run`` is."""
+
+    def __init__(self, close_seconds: float | None = None) -> None:
+        self._close_seconds = close_seconds
+
+    def stopper(self, last_words: LastWords) -> Stopper:
+        """Return what stops the run; it may end the process."""
+        return Stopper(last_words, close_seconds=self._close_seconds)
+
+    def attached(self, session: "Session") -> None:
+        """Learn that the run has its cluster."""
+
+    def ended(
+        self,
+        ending: Ending,
+        raised: BaseException | None,
+        session: "Session | None",
+        status: "Status",
+        seconds: float,
+    ) -> None:
+        """Learn how the run ended, with its result as it is, before the cluster is closed."""
+
+
+class PatientHost(Host):
+    """A process whose cluster costs money until it is closed: an interruption waits for that."""
+
+    def stopper(self, last_words: LastWords) -> Stopper:
+        """Return what gives the closing its time, whatever came before."""
+        return Patient(last_words, close_seconds=self._close_seconds)
+
+
+class Patient(Stopper):
+    """Gives the closing all of its time, also to a run that was interrupted."""
+
+    def closing(self) -> None:
+        """Say that the outcome is delivered; a signal from here on ends the wait."""
+        self._words.put(_Word.CLOSE)

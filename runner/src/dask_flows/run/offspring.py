@@ -1,0 +1,31 @@
+"""End the processes that a run has started, when it is ended by force."""
+
+import os
+import signal
+import sys
+from contextlib import suppress
+
+
+class Offspring:
+    """Knows the process group of the run's command, whose processes may have lost their parents."""
+
+    def __init__(self) -> None:
+        self._group: int | None = None
+
+    def group(self, number: int | None) -> None:
+        """Take the number of the group; None when it has ended."""
+        self._group = number
+
+    def end(self) -> None:
+        """Kill the group and everything that descends from this process."""
+        if (group := self._group) is not None:
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+        # Without psutil, which comes with distributed, there is no cluster: and this is no time to import.
+        psutil = sys.modules.get("psutil")
+        if psutil is None:
+            return
+        with suppress(Exception):
+            for child in psutil.Process().children(recursive=True):
+                with suppress(Exception):
+                    child.kill()

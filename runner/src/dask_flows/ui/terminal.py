@@ -1,0 +1,56 @@
+"""A progress bar, and lines of text above it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from dask_flows.deadline import Clock
+from dask_flows.ui.base import counts, printable
+from dask_flows.ui.plain import Plain
+
+BAR = 16  # characters; so that counts and time fit into 40
+
+
+class Terminal(Plain):
+    """Lines of text above a progress bar."""
+
+    def __init__(self, stream: TextIO, clock: Clock, *, color: bool) -> None:
+        super().__init__(stream, clock)
+        self._color = color
+        self._bar: Any = None
+        self._task: Any = None
+
+    def progress(self, done: int, total: int, **facts: Any) -> None:
+        """Move the bar."""
+        bar = self._bar
+        if bar is not None:
+            said = counts(done, total, **facts).removeprefix(", ")
+            bar.update(self._task, completed=done, total=total or None, description=said)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Show the bar while the flow runs; what it prints scrolls above."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.table import Column
+
+        console = Console(file=self._stream, no_color=not self._color, highlight=False)
+        said = TextColumn(
+            "{task.description}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="crop", ratio=1),
+        )
+        columns = (TimeElapsedColumn(), BarColumn(bar_width=BAR), said)
+        with Progress(*columns, console=console, transient=True) as bar:
+            self._task, self._bar = bar.add_task("", total=None), bar
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def _line(self, text: str) -> None:
+        bar = self._bar
+        if bar is None:
+            super()._line(text)
+        else:
+            bar.console.print(printable(text, self._stream), markup=False, soft_wrap=True)
