@@ -210,6 +210,8 @@ def test_a_flow_that_cannot_be_stopped_is_left_with_a_warning(
     release.set()
 
     assert begun.is_set()
+    # Other processes of this program are no business of the run.
+    assert [p.poll() for p in (dask.scheduler, *dask.workers)] == [None, None, None]
     assert outcome.reason == "DeadlineExceeded"
 
 

@@ -16,6 +16,8 @@ LastWords = Callable[[Cause, float], None]
 class Host:
     """A process that is there for the run alone: what ``dask-flows run`` is."""
 
+    alone = True
+
     def __init__(self, close_seconds: float | None = None) -> None:
         self._close_seconds = close_seconds
 

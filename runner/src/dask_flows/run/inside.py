@@ -54,7 +54,9 @@ def in_event_loop() -> bool:
 
 
 class _Inside(Host):
-    """A program whose main thread runs the flow: nothing may end its process."""
+    """A program whose main thread runs the flow: nothing may end its process, or others of its processes."""
+
+    alone = False
 
     def __init__(self, request: Request) -> None:
         super().__init__()

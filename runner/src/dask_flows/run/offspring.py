@@ -7,9 +7,13 @@ from contextlib import suppress
 
 
 class Offspring:
-    """Knows the process group of the run's command, whose processes may have lost their parents."""
+    """Knows the process group of the run's command, whose processes may have lost their parents.
 
-    def __init__(self) -> None:
+    Only where the run is ``alone`` in its process are all of its children the run's.
+    """
+
+    def __init__(self, *, alone: bool = True) -> None:
+        self._alone = alone
         self._group: int | None = None
 
     def group(self, number: int | None) -> None:
@@ -17,13 +21,13 @@ class Offspring:
         self._group = number
 
     def end(self) -> None:
-        """Kill the group and everything that descends from this process."""
+        """Kill the group, and everything that descends from this process if the run is alone in it."""
         if (group := self._group) is not None:
             with suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
         # Without psutil, which comes with distributed, there is no cluster: and this is no time to import.
         psutil = sys.modules.get("psutil")
-        if psutil is None:
+        if psutil is None or not self._alone:
             return
         with suppress(Exception):
             for child in psutil.Process().children(recursive=True):

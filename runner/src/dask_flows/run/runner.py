@@ -88,7 +88,7 @@ class _Run:
         self._times: dict[str, str] = {}
         self._session: Session | None = None
         self._result: Any = None
-        self._offspring = Offspring()
+        self._offspring = Offspring(alone=host.alone)
 
     def to_its_end(self) -> int:
         """Go through all steps; returns the exit code."""
