@@ -33,6 +33,7 @@ class Origin:
     root: Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
     marked: set[str] = field(default_factory=set, compare=False, repr=False)
+    registered: set[str] = field(default_factory=set, compare=False, repr=False)
 
 
 class ByValueFinder(MetaPathFinder):
@@ -86,18 +87,23 @@ class ByValueLoader(SourceFileLoader):
 def mark(module: ModuleType, origin: Origin) -> None:
     """Let a module's functions and classes travel inside pickles; it must be in ``sys.modules``."""
     setattr(module, MARK, origin.token)
-    cloudpickle.register_pickle_by_value(module)
     origin.marked.add(module.__name__)
+    if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+        cloudpickle.register_pickle_by_value(module)
+        origin.registered.add(module.__name__)  # what a user has registered stays so afterwards
 
 
 def unmark(origin: Origin) -> None:
     """Let the origin's modules go by reference again: another run of this process may be elsewhere."""
-    for name in origin.marked & cloudpickle.list_registry_pickle_by_value():
+    known = cloudpickle.list_registry_pickle_by_value()
+    for name in origin.marked:
         module = sys.modules.get(name)
         if module is not None and getattr(module, MARK, None) == origin.token:
             delattr(module, MARK)
-            cloudpickle.unregister_pickle_by_value(module)
+            if name in origin.registered & known:
+                cloudpickle.unregister_pickle_by_value(module)
     origin.marked.clear()
+    origin.registered.clear()
 
 
 def mark_known(origin: Origin) -> None:

@@ -24,6 +24,9 @@ from dask_flows.run.asking import ask, wanted_by
 from dask_flows.run.host import Patient, PatientHost
 from dask_flows.run.stopping import LAST_WORDS, Stopper, cause_of
 
+pytestmark = pytest.mark.processes
+
+
 CLOCK = SystemClock()
 SECONDS = 60.0
 

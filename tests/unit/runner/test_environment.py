@@ -21,6 +21,9 @@ from dask_flows.run import Request
 
 from .conftest import PATIENCE, SRC, Process, eventually, free_port
 
+pytestmark = pytest.mark.processes
+
+
 # Makes a Dask process say that it has other versions than it has; null is for a package that is not there.
 # Dask asks by ``importlib.metadata.version``; whether a module is there is asked by ``find_spec``.
 LIAR = """

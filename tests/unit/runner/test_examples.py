@@ -8,6 +8,9 @@ import pytest
 
 from dask_flows.run import Request
 
+pytestmark = pytest.mark.processes
+
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 ROWS = {

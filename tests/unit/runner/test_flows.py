@@ -18,12 +18,15 @@ from dask_flows.flows.callables import check_callable
 from dask_flows.flows.results import plain
 from dask_flows.run import Request
 
+pytestmark = pytest.mark.processes
+
+
 FLOWS = """
 from __future__ import annotations
 import asyncio, dataclasses, functools, threading
 from collections import namedtuple
 from typing import TYPE_CHECKING
-import dask, dask.bag, dask.delayed
+import dask, dask.bag, dask.delayed, distributed
 from distributed import Client, Future, as_completed, get_client, worker_client
 if TYPE_CHECKING:
     from distributed import Client as Unseen
@@ -113,6 +116,7 @@ def holds_itself():
     loop = [1]
     loop.append(loop)
     return loop
+def unbound(): return {"again": (distributed.Future("gone-key"),)}
 def failing_future(): return [get_client().submit(fails, pure=False)]
 def failing_delayed(): return {"x": dask.delayed(fails)()}
 
@@ -210,6 +214,13 @@ def test_a_result_that_holds_itself_stays_as_it_is(flow: Callable[..., Any]) -> 
     result = flow("holds_itself")
 
     assert result[1] is result
+
+
+def test_a_future_without_a_client_stays_as_it_is(flow: Callable[..., Any]) -> None:
+    """The work is done: what nobody can be asked for is no reason to fail."""
+    result = flow("unbound")
+
+    assert result["again"][0].key == "gone-key"
 
 
 @pytest.mark.parametrize("name", ["failing_future", "failing_delayed"])

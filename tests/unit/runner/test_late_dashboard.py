@@ -14,11 +14,7 @@ from distributed import Client
 
 PATIENCE = 60.0  # seconds; only a broken program needs them
 
-PRELOAD = """
-def dask_setup(scheduler):
-    from dask_flows.clusters.late_dashboard import offer
-    offer(scheduler)
-"""
+PRELOAD = "dask_flows.clusters.scheduler_preload"
 HIDDEN = "import sys\nsys.modules['bokeh'] = None\n"
 
 
@@ -26,12 +22,12 @@ HIDDEN = "import sys\nsys.modules['bokeh'] = None\n"
 def scheduler(start: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[str, str]]:
     """Start a scheduler as the chart does; returns its address and its dashboard's."""
 
-    def make(*args: str, preload: str = PRELOAD) -> tuple[str, str]:
+    def make(*args: str, first: str = "") -> tuple[str, str]:
         file = tmp_path / "scheduler.json"
         process = start(
             sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0",
             "--dashboard-address", "127.0.0.1:0", *(args or ["--no-dashboard"]),
-            "--scheduler-file", str(file), "--preload", preload,
+            "--scheduler-file", str(file), *(("--preload", first) if first else ()), "--preload", PRELOAD,
         )  # fmt: skip
         end = time.monotonic() + PATIENCE
         while not file.exists():
@@ -77,7 +73,7 @@ def test_the_first_visitor_loads_it(scheduler: Callable[..., Any]) -> None:
 
 def test_an_image_without_bokeh_has_no_pages(scheduler: Callable[..., Any]) -> None:
     """The rest of the scheduler's HTTP is as it was."""
-    _, pages = scheduler(preload=HIDDEN + PRELOAD)
+    _, pages = scheduler(first=HIDDEN)
 
     assert get(f"{pages}/status")[0] == 404
     assert get(f"{pages}/health") == (200, "ok")

@@ -25,6 +25,9 @@ from dask_flows.run import Request
 
 from .conftest import eventually
 
+pytestmark = pytest.mark.processes
+
+
 # The workers do not have this file.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 

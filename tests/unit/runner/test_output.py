@@ -4,12 +4,16 @@ import io
 import logging
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 from distributed.utils import set_thread_state
 
+from dask_flows.clusters.lacking import SCHEDULER, WORKERS, Lacking
 from dask_flows.clusters.output import (
     TOPIC,
     Budget,
@@ -19,6 +23,9 @@ from dask_flows.clusters.output import (
     install,
     uninstall,
 )
+from dask_flows.run import Request
+
+from .conftest import PATIENCE, Process, eventually, free_port
 
 
 class Clock:
@@ -59,7 +66,7 @@ class Worker:
         self.name = name
         self.events: list[dict[str, Any]] = []
         self.loop = Loop()
-        self.active_threads: dict[int, str] = {}
+        self.active_keys: set[str] = set()
         self.state = type("State", (), {})()
         self.state.tasks = {key: Task({"dask-flows": tag}) for key, tag in tags.items()}
 
@@ -136,10 +143,10 @@ def test_an_unfinished_line_goes_a_moment_after_its_task(own: io.StringIO) -> No
     with worker.running("a"):
         tee_ = tee(own)
         tee_.write("50 %")
-        worker.active_threads = {1: "a"}
+        worker.active_keys = {"a"}
         worker.loop.later.pop()()
         assert worker.texts == []
-        worker.active_threads = {}
+        worker.active_keys = set()
         worker.loop.later.pop()()
 
     assert worker.texts == ["50 %"]
@@ -280,3 +287,157 @@ def test_a_tee_is_installed_once_and_taken_away(monkeypatch: pytest.MonkeyPatch)
 def test_workers_have_names_for_people(name: Any, shown: str) -> None:
     """Dask numbers those of a local cluster."""
     assert display_name(name) == shown
+
+
+OURS = ModuleNotFoundError("No module named 'dask_flows'")
+BOTH = "the scheduler has no dask_flows, some workers have no dask_flows"
+DO = "install dask-flows there, or see the workers' own logs"
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        ([], []),
+        (
+            [("no counts", SCHEDULER, OURS), ("no modules", SCHEDULER, OURS)],
+            [f"no counts, no modules (tcp://h:1: the scheduler has no dask_flows): {DO}"],
+        ),
+        (
+            [("no counts", SCHEDULER, OURS), ("no output", WORKERS, OURS)],
+            [f"no counts, no output (tcp://h:1: {BOTH}): {DO}"],
+        ),
+        (
+            [("no counts", SCHEDULER, ValueError("no pickles\nhere"))],
+            [f"no counts (tcp://h:1: the scheduler: ValueError: no pickles): {DO}"],
+        ),
+        ([("no counts", SCHEDULER, TimeoutError())],
+         [f"no counts (tcp://h:1: the scheduler: TimeoutError): {DO}"]),
+    ],
+)  # fmt: skip
+def test_what_is_lacking_is_one_line(noted: list[Any], told: list[str]) -> None:
+    """Whatever is missing for a cause; nothing if nothing is."""
+    lacking, lines = Lacking("tcp://h:1"), list[str]()
+    for what, who, error in noted:
+        lacking.note(what, who, error)
+    lacking.tell(lambda text, **_: lines.append(text))
+
+    assert lines == told
+
+
+QUIET = """
+import beside
+from distributed import get_client
+def task(n):
+    print("in task", n)
+    return n
+def main():
+    return sum(get_client().gather(get_client().map(task, range(3), pure=False)))
+"""
+
+
+@pytest.fixture
+def outside(start: Callable[..., Process], tmp_path: Path) -> Callable[[bool], Process]:
+    """Start a scheduler without this package, or one with it, and a worker without."""
+    port = free_port()
+
+    def begin(*args: str, ours: bool = False) -> Process:
+        found = {} if ours else {"PYTHONPATH": ""}
+        return start(sys.executable, "-m", "dask", *args, "--no-dashboard", cwd=tmp_path, **found)
+
+    def make(ours: bool) -> Process:
+        begin("scheduler", "--host", "127.0.0.1", "--port", str(port), ours=ours)
+        made = begin("worker", address, "--no-nanny", "--memory-limit", "0", "--name", "pod-0")
+        with Client(address, timeout=PATIENCE, set_as_default=False) as client:
+            client.wait_for_workers(1, PATIENCE)
+        return made
+
+    address = f"tcp://127.0.0.1:{port}"
+    make.address = address  # type: ignore[attr-defined]
+    make.late = lambda: begin("worker", address, "--no-nanny", "--memory-limit", "0")  # type: ignore[attr-defined]
+    return make
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_a_cluster_without_this_package_runs_and_says_so_once(
+    outside: Any, run_here: Callable[..., Any], tmp_path: Path, ours: bool
+) -> None:
+    """What is missing is no riddle, and workers that come later can still start."""
+    (tmp_path / "beside.py").write_text("X = 1")
+    (tmp_path / "flow.py").write_text(QUIET)
+    outside(ours)
+    ran = run_here(
+        Request(
+            flow="flow.py:main", mode="static", address=outside.address, strict_environment=False
+        )
+    )
+
+    assert ran.code == 0, ran.text
+    lines = [line for line in ran.lines if "dask_flows" in line]
+    assert len(lines) == 1, ran.text
+    assert "worker output is not shown" in lines[0]
+    assert ("tasks are not counted" in lines[0]) is not ours
+    assert ("the scheduler has no dask_flows" in lines[0]) is not ours
+    late = outside.late()
+    eventually(lambda: "Registered to" in "".join(late.errors) or late.popen.poll() is not None)
+    assert late.popen.poll() is None, late.errors
+
+
+ALONE = """
+from distributed import Client, LocalCluster, get_client
+kept = []
+def alone():
+    with LocalCluster(processes=False, n_workers=1, dashboard_address=":0") as mine:
+        kept.append(mine)
+        with Client(mine, set_as_default=False) as client:
+            return client.submit(pow, 2, 3).result()
+def both():
+    get_client().submit(pow, 2, 3, pure=False).result()
+    return alone()
+def idle():
+    return 8
+"""
+
+
+@pytest.mark.parametrize(("name", "told"), [("alone", 1), ("both", 0), ("idle", 0)])
+def test_a_flow_with_a_cluster_of_its_own_is_told(
+    run_here: Callable[..., Any], tmp_path: Path, dask: Any, name: str, told: int
+) -> None:
+    """Only where the run's cluster did nothing: then it is most likely a mistake."""
+    (tmp_path / "flow.py").write_text(ALONE)
+    ran = run_here(Request(flow=f"flow.py:{name}", mode="static", address=dask.address))
+
+    assert ran.code == 0, ran.text
+    lines = [line for line in ran.lines if line.startswith("warning: no task ran on this run's")]
+    assert len(lines) == told, ran.text
+    assert all("the flow made its own (LocalCluster)" in line for line in lines)
+
+
+ASYNC = """
+import asyncio, logging, threading
+from distributed import get_client
+async def inner(n):
+    await asyncio.sleep(0)
+    print("inner", n)
+async def task(n):
+    print("before", n)
+    await asyncio.sleep(0.05)
+    await asyncio.gather(inner(n), asyncio.to_thread(print, "thread", n))
+    logging.getLogger("mine").warning("after %s", n)
+    print("unfinished", n, end="")
+    return n
+def main():
+    return sum(get_client().gather(get_client().map(task, range(3), pure=False)))
+"""
+
+
+def test_coroutines_print_to_their_run(
+    run_here: Callable[..., Any], tmp_path: Path, dask: Any
+) -> None:
+    """They share the worker's event loop; what they await and the threads they wait for count, too."""
+    (tmp_path / "flow.py").write_text(ASYNC)
+    ran = run_here(Request(flow="flow.py:main", mode="static", address=dask.address))
+
+    assert ran.code == 0, ran.text
+    said = {line.split("] ")[1] for line in ran.lines if line.startswith("[pod-")}
+    words = ("before", "inner", "thread", "after", "unfinished")
+    assert said == {f"{word} {n}" for word in words for n in range(3)}

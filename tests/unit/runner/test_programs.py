@@ -16,7 +16,10 @@ from dask_flows.run import Request
 from programs.table import FOLDER, PROGRAMS, Program
 
 # Other people's programs may use what will not be there for ever.
-pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.filterwarnings("ignore::PendingDeprecationWarning"),
+]
 
 SOURCES = Path(dask_flows.__file__).parents[1]
 # A command's Python is this one.

@@ -30,6 +30,9 @@ from dask_flows.clusters import Tasks
 from dask_flows.errors import BadParameters, DeadlineExceeded, FlowFailed, UsageError
 from dask_flows.run import inside
 
+pytestmark = pytest.mark.processes
+
+
 DOCS = Path(__file__).parents[3] / "docs"
 SECONDS = 60.0
 

@@ -24,6 +24,9 @@ from dask_flows.run.ending import Ending, stopped, success
 from dask_flows.run.recording import Recording
 from dask_flows.run.stopping import cause_of
 
+pytestmark = pytest.mark.processes
+
+
 FLOWS = """
 import os, shutil, time
 from pathlib import Path

@@ -14,6 +14,9 @@ import pytest
 from dask_flows.cli import main
 from dask_flows.run import Request
 
+pytestmark = pytest.mark.processes
+
+
 FLOWS = """
 import asyncio, os, signal, sys, threading, time
 from pathlib import Path
@@ -47,7 +50,7 @@ def sleeps():
 
 def waits():
     future = get_client().submit(time.sleep, 60, pure=False)
-    print("waiting")
+    print("in result")
     return future.result()
 
 async def awaits():
@@ -202,7 +205,7 @@ def test_no_cluster_is_said_in_time(dask_flows: Callable[..., Any], tmp_path: Pa
 SIGNALS = [
     ("sleeps", "sleeping", signal.SIGTERM, 143, "last words"),
     ("sleeps", "sleeping", signal.SIGINT, 130, "last words"),
-    ("waits", "waiting", signal.SIGTERM, 143, "cancelled after"),
+    ("waits", "in result", signal.SIGTERM, 143, "cancelled after"),
     ("awaits", "awaiting", signal.SIGTERM, 143, "last words"),
     ("deaf", "deaf", signal.SIGINT, 130, "cancelled after"),
     ("swallows", "swallowing", signal.SIGTERM, 143, "swallowed"),
@@ -277,7 +280,7 @@ def test_a_lost_scheduler_ends_a_flow_that_hangs_in_result(
     (tmp_path / "flow.py").write_text(FLOWS)
     (tmp_path / "sibling.py").write_text("")
     process = dask_flows("run", "flow.py:waits", "--mode", "ephemeral", "--address", own.address)
-    process.wait_for("waiting")
+    process.wait_for("in result")
     begin = time.monotonic()
 
     own.scheduler.kill()
@@ -425,7 +428,7 @@ def test_a_local_cluster_ends_with_the_run(dask_flows: Callable[..., Any], tmp_p
     assert "[worker-0] in task 1" in process.text
 
     held = dask_flows("run", "flow.py:waits", "--workers", "1")
-    held.wait_for("waiting")
+    held.wait_for("in result")
     begin = time.monotonic()
     held.send(signal.SIGTERM)
 

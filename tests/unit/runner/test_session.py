@@ -21,6 +21,9 @@ from dask_flows.flows.call import call
 
 from .conftest import eventually
 
+pytestmark = pytest.mark.processes
+
+
 CLOCK = SystemClock()
 # As the runner does with a flow's module: workers cannot import this one.
 cloudpickle.register_pickle_by_value(sys.modules[__name__])

@@ -18,6 +18,9 @@ from dask_flows.run import Request
 
 from .conftest import PATIENCE, eventually, free_port
 
+pytestmark = pytest.mark.processes
+
+
 PRELOAD = "dask_flows.clusters.scheduler_preload"
 
 # A scheduler that tells of its pulse where a proxy stands.

@@ -22,6 +22,8 @@ args:
   - "8786"
   - --dashboard-address
   - ":8787"
+  # The preload loads its pages when somebody opens them: half of the CPU time of a start.
+  - --no-dashboard
   # Gives signs of life while the event loop is busy, so that runs can tell that from death.
   - --preload
   - dask_flows.clusters.scheduler_preload

@@ -30,6 +30,7 @@ def attach(
 
     from dask_flows.clusters.certificates import settings_of
     from dask_flows.clusters.defaults import defaults
+    from dask_flows.clusters.lacking import Lacking
     from dask_flows.clusters.pickling import by_value
     from dask_flows.clusters.session import Session
     from dask_flows.clusters.sources import sent
@@ -44,8 +45,10 @@ def attach(
         dask.config.set(settings_of(attached.client.security)),
     ):
         session = Session(wanted, attached, hear, clock)
-        session.open()
-        with sent(session.client, wanted.tag, say):
+        lacking = Lacking(attached.address)
+        session.open(lacking)
+        with sent(session.client, wanted.tag, say, lacking):
+            lacking.tell(say)
             yield session
 
 

@@ -5,6 +5,7 @@ before it serves. So only Dask's own handshake counts.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,7 +62,7 @@ def open_client(
             client = make(address, timeout=seconds, **options)
         except OSError as error:  # a TimeoutError is one, too
             cause = _cause(error)
-            said = str(cause) or "it takes connections and does not answer"
+            said = str(cause) or said_nothing(address)
             if not isinstance(cause, ConnectionRefusedError):
                 slice_ = min(LONGEST, slice_ * 2)
             sleep(min(PAUSE, deadline.remaining()))
@@ -130,6 +131,18 @@ def rpc(client: Any, name: str, **arguments: Any) -> Any:
         return client.sync(call, **arguments, callback_timeout=RPC_SECONDS)
     except Exception:  # noqa: BLE001 - whatever goes wrong here is no reason to fail a flow
         return None
+
+
+def said_nothing(address: str) -> str:
+    """Return what is known of a scheduler whose handshake took too long: a busy machine is slow, too."""
+    host, _, port = address.partition("://")[2].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), RPC_SECONDS).close()
+    except TimeoutError:
+        return "it takes no connections within some seconds"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "it takes connections and does not answer"
 
 
 def answers(address: str, seconds: float, security: Any) -> bool:

@@ -123,7 +123,7 @@ class Tee:
         with self._lock:
             self._sweeping = False
             for thread, begun in list(self._begun.items()):
-                if begun.key in begun.worker.active_threads.values():
+                if begun.key in begun.worker.active_keys:
                     self._sweep_soon(begun.worker)
                 else:
                     del self._begun[thread]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dask_flows.clusters.late_dashboard import offer
 from dask_flows.clusters.pulse import Pulse, start_pulse
 
 _pulses: dict[str, Pulse] = {}  # by scheduler: Dask hands nothing from setup to teardown
@@ -9,6 +10,7 @@ _pulses: dict[str, Pulse] = {}  # by scheduler: Dask hands nothing from setup to
 
 def dask_setup(scheduler: Any) -> None:
     """Prepare a scheduler; Dask calls this when it has begun to listen."""
+    offer(scheduler)
     pulse = start_pulse(scheduler)
     if pulse is not None:
         _pulses[scheduler.id] = pulse

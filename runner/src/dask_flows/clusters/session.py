@@ -1,10 +1,14 @@
 """A run's time with its cluster: its client, its output, its counts, and whether the scheduler is there."""
 
+import weakref
 from typing import Any
+
+from distributed.deploy.spec import SpecCluster
 
 from dask_flows.clusters.base import Attached, Hear, Scaling, Tasks, Wanted
 from dask_flows.clusters.connect import count_workers, rpc
-from dask_flows.clusters.equip import Equip
+from dask_flows.clusters.equip import equip_all
+from dask_flows.clusters.lacking import SCHEDULER, WORKERS, Lacking
 from dask_flows.clusters.lookout import LOOK_SECONDS, Lookout
 from dask_flows.clusters.output import TOPIC, Receiver
 from dask_flows.clusters.tally import HANDLER, Tally
@@ -24,18 +28,20 @@ class Session:
         self._receiver = Receiver(wanted.tag, hear, strict=wanted.shared)
         self.lookout = Lookout(wanted, attached, clock)
         self._counted = False
+        self._there_before: weakref.WeakSet[Any] = weakref.WeakSet(_clusters_here())
 
-    def open(self) -> None:
+    def open(self, lacking: Lacking) -> None:
         """Hear the workers, and count tasks where the scheduler lets us."""
         self._listen()
         try:
             self.client.register_plugin(Tally())
-        except Exception:  # noqa: BLE001 - an outside scheduler may lack this package or refuse pickles
+        except Exception as error:  # noqa: BLE001 - an outside scheduler may lack this package or refuse pickles
             self._counted = False
+            lacking.note("tasks are not counted", SCHEDULER, error)
         else:
             self._counted = True
-            if self.wanted.equip:
-                self.client.register_plugin(Equip())
+        if self.wanted.equip and (wrong := equip_all(self.client, lasting=self._counted)):
+            lacking.note("worker output is not shown", WORKERS, wrong)
         self.lookout.open()
 
     def tasks(self) -> Tasks | None:
@@ -44,6 +50,11 @@ class Session:
         if not isinstance(counts, dict):
             return None
         return Tasks(counts["done"], counts["total"], counts["failed"], dict(counts["workers"]))
+
+    def made_by_flow(self) -> list[str]:
+        """Return the classes of the clusters that were made in this process during the run."""
+        made = (one for one in _clusters_here() if one not in self._there_before)
+        return sorted({type(one).__name__ for one in made})
 
     def workers(self) -> int | None:
         """Return how many workers there are; None if the scheduler does not say."""
@@ -79,3 +90,8 @@ class Session:
         self.lookout.listen()
         for topic in ECHOED:
             self.client.unsubscribe_topic(topic)
+
+
+def _clusters_here() -> list[Any]:
+    """Return the clusters of this process, as far as somebody still has them."""
+    return list(getattr(SpecCluster, "_instances", ()))

@@ -16,6 +16,7 @@ from distributed.protocol import pickle
 from dask_flows import beside
 from dask_flows.clusters.base import Say
 from dask_flows.clusters.connect import RPC_SECONDS
+from dask_flows.clusters.lacking import SCHEDULER, Lacking, lacks_package
 from dask_flows.clusters.late import Sources, importer
 from dask_flows.modules import Origin, is_installed, watched
 
@@ -118,7 +119,7 @@ def keeper(client: Any, origin: Origin, tag: str) -> OnScheduler | None:
 
 
 @contextmanager
-def sent(client: Any, tag: str, say: Say) -> Iterator[None]:
+def sent(client: Any, tag: str, say: Say, lacking: Lacking) -> Iterator[None]:
     """Let workers import what this process imports as its own; what is impossible is said."""
     names = []
     try:
@@ -128,8 +129,12 @@ def sent(client: Any, tag: str, say: Say) -> Iterator[None]:
                 client.register_plugin(plugin)
                 names.append(plugin.name)
     except Exception as error:  # noqa: BLE001 - an outside scheduler may lack this package or refuse pickles
-        why = "they are too many" if isinstance(error, beside.TooMany) else type(error).__name__
-        say(f"modules that only tasks import do not reach the workers: {why}")
+        what = "modules that only tasks import do not reach the workers"
+        if lacks_package(error):
+            lacking.note(what, SCHEDULER, error)
+        else:
+            why = "they are too many" if isinstance(error, beside.TooMany) else type(error).__name__
+            say(f"{what}: {why}")
     try:
         yield
     finally:

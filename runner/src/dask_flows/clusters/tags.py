@@ -13,6 +13,8 @@ import dask
 from dask.base import annotate
 from dask.context import thread_state
 
+from dask_flows.clusters.coroutines import coroutine_task
+
 ANNOTATION = "dask-flows"
 TAG_KEY = "dask-flows.tag"
 MODULES_KEY = "dask-flows.modules"  # in child processes: what they do about their own modules
@@ -61,10 +63,10 @@ def current_tag() -> str | None:
 
 
 def current_task() -> tuple[Any, Any] | None:
-    """Return the worker and the key of the task that this thread runs; None outside of tasks."""
+    """Return the worker and the key of the task that runs here; None outside of tasks."""
     key = getattr(thread_state, "key", None)
     if key is None:
-        return None
+        return coroutine_task()
     state = getattr(thread_state, "execution_state", None) or {}
     worker = state.get("worker")
     return None if worker is None else (worker, key)

@@ -12,9 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-import cloudpickle
-
-from dask_flows.modules import OWN_PACKAGE
+from dask_flows.modules import OWN_PACKAGE, is_own
 
 _EXPECTED = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 # Well-known ones whose module has another name: only for speed, so that no list of files is read for them.
@@ -33,7 +31,7 @@ def imported_packages(flow: str, known: Collection[str] = ()) -> dict[str, str]:
 
     ``flow`` is the name of its module, which is imported already; distributions in ``known`` are left out.
     """
-    own = _own()
+    own = _own(flow)
     wanted = {flow} if flow in sys.modules and flow != "__main__" else set()
     for name, module in list(sys.modules.items()):
         if name == flow or _is_in(name, own):
@@ -75,9 +73,27 @@ def _imports_of(module: ModuleType) -> Iterator[str]:
             yield from imports_in(Path(file).read_text(encoding="utf-8"))
 
 
-def _own() -> set[str]:
-    """Return the modules and packages that travel by value: workers need not have them."""
-    return set(cloudpickle.list_registry_pickle_by_value())
+def _own(flow: str) -> set[str]:
+    """Return the modules beside the flow, however they travel: they are no packages."""
+    module = sys.modules.get(flow)
+    file = getattr(module, "__file__", None)
+    if module is None or file is None:
+        return set()
+    depth = flow.count(".") + (1 if hasattr(module, "__path__") else 0)
+    root = Path(file).absolute().parents[depth]
+    return {name for name, one in list(sys.modules.items()) if _is_below(one, root)}
+
+
+def _is_below(module: object, root: Path) -> bool:
+    try:  # a package without __init__.py has folders and no file
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    except Exception:  # noqa: BLE001 - lazy modules of all kinds are among them
+        return False
+    below = f"{root}/"
+    return any(
+        isinstance(place, str) and place.startswith(below) and is_own(Path(place), root)
+        for place in places
+    )
 
 
 def _is_in(name: str, packages: Collection[str]) -> bool:

@@ -94,7 +94,9 @@ def _pending(result: Any) -> list[Any]:
     found: dict[int, Any] = {}
 
     def note(leaf: Any) -> Any:
-        if isinstance(leaf, Future) or is_collection(leaf):
+        # A future without a client, as in the graph of a persisted collection, cannot be asked for.
+        bound = getattr(leaf, "client", None) is not None if isinstance(leaf, Future) else True
+        if bound and (isinstance(leaf, Future) or is_collection(leaf)):
             found[id(leaf)] = leaf
         return leaf
 

@@ -1,6 +1,7 @@
 """Check, before the flow runs, that runner, scheduler and workers have packages that fit."""
 
 import inspect
+import sys
 from typing import TYPE_CHECKING
 
 from dask_flows.clusters import Say
@@ -56,9 +57,20 @@ def _module_of(request: Request) -> str:
     if request.function is not None:
         return str(getattr(inspect.unwrap(request.function), "__module__", None) or "")
     module = (request.flow or "").rpartition(":")[0]
-    return (
-        "" if module.endswith(".py") else module
-    )  # a file's module travels, so it is found by that
+    if not module.endswith(".py"):
+        return module
+    from dask_flows.flows.names import tidy
+
+    # Its module may have another name than the file.
+    file = str(tidy(request.folder / module))
+    return next((n for n, m in list(sys.modules.items()) if _file_of(m) == file), "")
+
+
+def _file_of(module: object) -> str | None:
+    try:
+        return getattr(module, "__file__", None)
+    except Exception:  # noqa: BLE001 - lazy modules of all kinds are among them
+        return None
 
 
 def _mismatch(

@@ -1,6 +1,7 @@
 """Show how a run ended: its result, who did the work, and the last line."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def show(ui: Ui, ending: Ending, complaint: str, seconds: float, session: "Sessi
         tasks = session.tasks() if session is not None else None
         if tasks is not None and tasks.workers:
             _show_work(ui, tasks)
+        elif tasks is not None and not tasks.total and session is not None:
+            _show_idleness(ui, session.made_by_flow())
         ui.say(f"succeeded in {seconds:.1f} s", event="succeeded", seconds=round(seconds, 2))
         return
     how = "cancelled" if ending.outcome == CANCELLED else "failed"
@@ -69,3 +72,10 @@ def _show_work(ui: Ui, tasks: Tasks) -> None:
     each = ", ".join(f"{name} {count}" for name, count in counts.items())
     ui.say(f"{sum(counts.values())} tasks done: {each}", event="tasks", workers=counts)
     ui.say(f"work done by: {', '.join(counts)}", event="workers", names=list(counts))
+
+
+def _show_idleness(ui: Ui, made: Sequence[str]) -> None:
+    """Tell of a run's cluster that had nothing to do, because the flow has made one of its own."""
+    if made:
+        told = f"no task ran on this run's cluster: the flow made its own ({', '.join(made)})"
+        ui.say(f"warning: {told}; call Client() without arguments", event="cluster")

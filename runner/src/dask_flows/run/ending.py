@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dask_flows.clusters.session import Session
 
 _KILLED_WORKER = "KilledWorker"
+_OWN_CLUSTER = "Unexpected keyword arguments"  # of a Client that has an address, from the settings
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def failure(error: BaseException, flow: str, session: "Session | None", *, debug
     said, do = f"{name}: {error}" if str(error) else name, "see the traceback above"
     if name == _KILLED_WORKER:
         said, do = tell_killed(error, session.lookout.hearsay if session is not None else None)
+    elif isinstance(error, ValueError) and str(error).startswith(_OWN_CLUSTER):
+        do = "the program sizes a cluster of its own, but the run has one: call Client() without them"
     told = FlowFailed(said, where=place_of(error) or flow, do=do)
     return _ours(told, format_failure(error, debug=debug), exception=name)
 
