@@ -27,7 +27,7 @@ $(VENV)/ready:
 	@touch $@
 
 run: $(VENV)/ready ## Run the diamond flow on a local Dask cluster
-	@$(PY) -m dask_flows run examples/01-diamond/flow.py:diamond
+	@$(PY) -m dask_flows run examples/01-diamond/flow.py:diamond --save build/diamond
 
 test: $(VENV)/ready ## Run every test this machine can run, with the time of each step
 	@PY=$(PY) IMAGE=$(IMAGE) ci/test all

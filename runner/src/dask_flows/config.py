@@ -148,19 +148,19 @@ class AgentConfig:
         top.get("apiVersion", str)
         top.get("kind", str)
         config = cls(
-            release=_whole(top, "release", Release.read),
+            release=top.whole("release", Release.read),
             labels=top.get("labels", dict, {}),
             annotations=top.get("annotations", dict, {}),
             mode=mode_of(top.get("mode", str), "mode"),
             allow_mode_override=top.get("allowModeOverride", bool, False),
-            channel=_whole(top, "channel", Channel.read),
+            channel=top.whole("channel", Channel.read),
             pause_lease=top.get("pauseLease", str),
             config_hash=top.get("configHash", str),
-            runs=_whole(top, "runs", Runs.read),
-            static=_maybe_whole(top, "static", Static.read),
-            ephemeral=_whole(top, "ephemeral", Ephemeral.read),
+            runs=top.whole("runs", Runs.read),
+            static=top.maybe_whole("static", Static.read),
+            ephemeral=top.whole("ephemeral", Ephemeral.read),
             interruptible=top.get("interruptible", dict, {}),
-            templates=_whole(top, "templates", Templates.read),
+            templates=top.whole("templates", Templates.read),
         )
         top.done()
         if config.mode == "static" and config.static is None:
@@ -282,21 +282,4 @@ def mode_of(value: str, where: str) -> str:
     """Return the mode if it is one; raises ConfigError."""
     if value not in MODES:
         raise ConfigError(f"{value!r} is not a mode", where=where, do=f"use {', '.join(MODES)}")
-    return value
-
-
-def _whole(top: Reader, key: str, read: Any) -> Any:
-    section = top.reader(key)
-    value = read(section)
-    section.done()
-    return value
-
-
-def _maybe_whole(top: Reader, key: str, read: Any) -> Any:
-    section = top.maybe(key, dict)
-    if section is None:
-        return None
-    reader = Reader(section, key)
-    value = read(reader)
-    reader.done()
     return value

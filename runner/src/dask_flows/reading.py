@@ -1,6 +1,6 @@
 """Read untrusted YAML and JSON structures into typed values, with the path in every complaint."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from dask_flows.errors import ConfigError
@@ -38,6 +38,23 @@ class Reader:
         """Take a nested mapping; an absent one reads as empty."""
         value = self._data.pop(key, None)
         return Reader({} if value is None else value, self._at(key))
+
+    def whole(self, key: str, read: Callable[["Reader"], T]) -> T:
+        """Return what ``read`` makes of a section; fields that it leaves unread are refused."""
+        section = self.reader(key)
+        value = read(section)
+        section.done()
+        return value
+
+    def maybe_whole(self, key: str, read: Callable[["Reader"], T]) -> T | None:
+        """Do the same with a section that may be missing."""
+        section = self.maybe(key, dict)
+        if section is None:
+            return None
+        reader = Reader(section, key)
+        value = read(reader)
+        reader.done()
+        return value
 
     def done(self) -> None:
         """Raise ConfigError if unknown fields are left."""

@@ -1,5 +1,6 @@
 """Rules of tracebacks: the user's lines, without the machinery, and never without a place."""
 
+import importlib
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -49,11 +50,11 @@ def syntax() -> None:
 
 
 def imported(path: Any) -> Exception:
-    """Return the SyntaxError of a module that is imported by its name."""
+    """Return the SyntaxError of a module that the machinery imports by its name."""
     (path / "half_written.py").write_text("def main(:\n    pass\n")
 
     def imports() -> None:
-        __import__("half_written")
+        importlib.import_module("half_written")
 
     return without_own(imports)
 

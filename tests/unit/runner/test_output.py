@@ -13,6 +13,7 @@ import pytest
 from distributed import Client
 from distributed.utils import set_thread_state
 
+from dask_flows.clusters.complaints import Complaints, forward, keep
 from dask_flows.clusters.lacking import SCHEDULER, WORKERS, Lacking
 from dask_flows.clusters.output import (
     TOPIC,
@@ -423,7 +424,6 @@ async def task(n):
     await asyncio.sleep(0.05)
     await asyncio.gather(inner(n), asyncio.to_thread(print, "thread", n))
     logging.getLogger("mine").warning("after %s", n)
-    print("unfinished", n, end="")
     return n
 def main():
     return sum(get_client().gather(get_client().map(task, range(3), pure=False)))
@@ -439,5 +439,56 @@ def test_coroutines_print_to_their_run(
 
     assert ran.code == 0, ran.text
     said = {line.split("] ")[1] for line in ran.lines if line.startswith("[pod-")}
-    words = ("before", "inner", "thread", "after", "unfinished")
+    words = ("before", "inner", "thread", "after")
     assert said == {f"{word} {n}" for word in words for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "said", "sent"),
+    [
+        ("distributed.worker.memory", logging.WARNING, "high\nmore", 1),
+        ("distributed.worker", logging.ERROR, "no heartbeat", 1),
+        ("distributed.worker", logging.INFO, "Start worker", 0),
+        ("distributed.worker", logging.WARNING, "Compute Failed", 0),
+        ("distributed.worker.state_machine", logging.WARNING, "strange", 0),
+        ("distributed.scheduler", logging.WARNING, "other", 0),
+    ],
+)
+def test_a_worker_complains_to_the_run_that_has_it(
+    name: str, level: int, said: str, sent: int
+) -> None:
+    """Of its own state, in one line; on a shared cluster nobody is told."""
+    worker = Worker()
+    forward(worker)
+    forward(worker)
+    try:
+        logging.getLogger(name).log(level, said)
+    finally:
+        keep(worker)
+    logging.getLogger(name).log(level, said)
+    lines: list[str] = []
+    alone = Receiver("run-1", lambda _, text, __: lines.append(text), strict=False)
+    shared = Receiver("run-1", lambda _, text, __: lines.append(f"shared {text}"), strict=True)
+    for event in worker.events:
+        alone((0.0, event))
+        shared((0.0, event))
+
+    told = f"{name} - {logging.getLevelName(level)} - {said.partition(chr(10))[0]}"
+    assert lines == [told] * sent
+
+
+def test_complaints_are_limited_and_not_those_of_tasks() -> None:
+    """What tasks write goes another way; a worker in trouble repeats itself."""
+    worker, clock = Worker(a="run-1"), Clock()
+    complaints = Complaints(worker, clock)
+    record = logging.LogRecord("distributed.worker", logging.WARNING, "", 0, "high", (), None)
+    with worker.running("a"):
+        complaints.emit(record)
+    assert worker.events == []
+    for _ in range(30):
+        complaints.emit(record)
+    clock.seconds = 1.0
+    complaints.emit(record)
+
+    assert len(worker.events) == 21
+    assert worker.events[-1]["dropped"] == 10

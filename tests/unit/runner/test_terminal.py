@@ -27,7 +27,7 @@ ui = make_ui("text", SystemClock(), color=sys.argv[1] == "color")
 with ui.live():
     ui.progress(12, 400, failed=3, workers=5)
     ui.hear("pod-0", "gr\\u00f6\\u00dfer \\u2026 \\U0001f600", "stdout")
-ui.say("succeeded in 1.0 s")
+ui.say("succeeded in 1.0 s", event="succeeded")
 """
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -84,6 +84,11 @@ def test_an_encoding_that_lacks_characters_breaks_nothing(encoding: str) -> None
 def test_no_color_has_no_color() -> None:
     """A promise to those who cannot see them."""
     assert not re.search(r"\x1b\[[0-9;]*3[0-9][0-9;]*m", drawn(80, "plain"))
+
+
+def test_success_is_green() -> None:
+    """On a terminal, where it may be."""
+    assert drawn(80, "color").endswith("\x1b[32msucceeded in 1.0 s\x1b[0m\r\n")
 
 
 LOUD = """
@@ -168,3 +173,25 @@ def test_a_strange_exception_is_a_failure_like_any(
     assert ran.code == 1
     assert says in ran.lines[-1]
     assert len(ran.text) < 100_000
+
+
+CHILD = """
+import signal, subprocess, sys
+from distributed import get_client
+ASK = "import signal as s; print([n.name for n in (s.SIGTERM, s.SIGINT) if s.getsignal(n) is s.SIG_IGN])"
+def task():
+    return subprocess.run([sys.executable, "-c", ASK], check=True, capture_output=True, text=True).stdout
+def main():
+    return get_client().submit(task).result().strip()
+"""
+
+
+def test_programs_that_tasks_start_are_not_deaf(
+    run_here: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A local worker leaves signals to the runner; what its tasks start hears them as any program."""
+    (tmp_path / "flow.py").write_text(CHILD)
+    ran = run_here(Request(flow="flow.py:main", mode="local", workers=1, threads=1))
+
+    assert ran.code == 0, ran.text
+    assert 'result "[]"' in ran.lines

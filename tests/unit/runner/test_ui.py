@@ -2,9 +2,13 @@
 
 import io
 import json
+import re
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from dask_flows.ui import JsonLines, Plain, Terminal, make_ui, shorten
 
@@ -153,6 +157,30 @@ def test_without_color_there_is_none() -> None:
         ui.progress(1, 2)
 
     assert "\x1b[3" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("bar", [False, True])
+@pytest.mark.parametrize(
+    ("color", "red", "green"), [(True, "\x1b[31m", "\x1b[32m"), (False, "", "")]
+)
+def test_the_last_line_tells_its_outcome_by_color(
+    bar: bool, color: bool, red: str, green: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a terminal only, above a bar as well as alone; the rest stays as it is."""
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Tty()
+    ui = Terminal(stream, Clock(), color=color)
+    end = "\x1b[0m" if color else ""
+    with ui.live() if bar else nullcontext():
+        ui.say("running", phase="running")
+        ui.fail("Traceback …", "failed: [X]", reason="X")
+        ui.say("succeeded", event="succeeded")
+
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-LN-Za-ln-z]", "", stream.getvalue())
+    assert "running\n" in shown
+    assert "Traceback …\n" in shown
+    assert f"{red}failed: [X]{end}\n" in shown
+    assert f"{green}succeeded{end}\n" in shown
 
 
 def test_long_values_are_shortened_to_one_line() -> None:

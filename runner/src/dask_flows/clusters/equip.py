@@ -8,6 +8,7 @@ from typing import Any
 
 from distributed import WorkerPlugin
 
+from dask_flows.clusters.complaints import forward
 from dask_flows.clusters.connect import RPC_SECONDS
 from dask_flows.clusters.output import install
 from dask_flows.clusters.tags import tag_new_clients
@@ -29,16 +30,19 @@ class Equip(WorkerPlugin):
     def __init__(self) -> None:
         self._home = _home()
 
-    def setup(self, worker: Any) -> None:  # noqa: ARG002 - Dask's signature
+    def setup(self, worker: Any) -> None:
         """Prepare one worker."""
-        equip(self._home)
+        equip(self._home, worker)
 
 
-def equip(home: Home) -> None:
-    """Prepare this process for the tasks of a run that lives there."""
+def equip(home: Home, worker: Any) -> None:
+    """Prepare a worker for the tasks of a run that lives there."""
     host = socket.gethostname()
     if home != (host, os.getpid()):
-        install(echo=home != (host, os.getppid()))
+        apart = home != (host, os.getppid())
+        install(echo=apart)
+        if apart:
+            forward(worker)
     tag_new_clients()
 
 
@@ -75,13 +79,13 @@ def _equip_those_there(client: Any) -> BaseException | None:
     return next((said for said in answers.values() if isinstance(said, BaseException)), None)
 
 
-def _teacher() -> Callable[[Home], None]:
+def _teacher() -> Callable[..., None]:
     """Return a function that is pickled by value, so that it fails where this package is missing, as a call."""
 
-    def teach(home: Home) -> None:
+    def teach(home: Home, dask_worker: Any) -> None:  # Dask gives it by this name
         from dask_flows.clusters.equip import equip
 
-        equip(home)
+        equip(home, dask_worker)
 
     return teach
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import dask
 
+from dask_flows.clusters.complaints import forward, keep, told_nowhere_else
 from dask_flows.clusters.output import install, uninstall
 from dask_flows.clusters.tags import tag_new_clients
 
@@ -30,26 +31,29 @@ def dask_setup(worker: Any) -> None:
     local = bool(dask.config.get(LOCAL_KEY, default=False))
     install(echo=not local)
     tag_new_clients()
+    if not local:
+        forward(worker)
     if threading.current_thread() is not threading.main_thread():
         return
     if local:
-        log.addFilter(_not_told_elsewhere)
+        log.addFilter(told_nowhere_else)
         logging.getLogger("distributed.worker.state_machine").setLevel(logging.ERROR)
-        # A signal for the terminal's whole process group: the runner decides what happens.
+        # A signal for the terminal's whole process group: the runner decides what happens. What tasks
+        # start must not be deaf, too: programs inherit SIG_IGN, but no handler.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, _leave_it_to_the_runner)
     else:
         _retire_on_sigterm(worker, float(dask.config.get(GRACE_KEY, default=GRACE_SECONDS)))
 
 
-def dask_teardown(worker: Any) -> None:  # noqa: ARG001 - Dask's signature
+def dask_teardown(worker: Any) -> None:
     """Give the streams back."""
+    keep(worker)
     uninstall()
 
 
-def _not_told_elsewhere(record: logging.LogRecord) -> bool:
-    """Drop what the run shows as a traceback; in a pod it stays in the worker's own log."""
-    return not str(record.msg).startswith("Compute Failed")
+def _leave_it_to_the_runner(number: int, frame: Any) -> None:
+    """Do nothing."""
 
 
 def _retire_on_sigterm(worker: Any, grace: float) -> None:

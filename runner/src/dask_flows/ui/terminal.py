@@ -9,6 +9,8 @@ from dask_flows.ui.base import counts, printable
 from dask_flows.ui.plain import Plain
 
 BAR = 16  # characters; so that counts and time fit into 40
+PAINT = {"red": "\x1b[31m", "green": "\x1b[32m"}
+PLAIN = "\x1b[0m"
 
 
 class Terminal(Plain):
@@ -48,9 +50,25 @@ class Terminal(Plain):
             finally:
                 self._bar = None
 
+    def say(self, text: str, **facts: Any) -> None:
+        """Write the line; success is green."""
+        self._painted(text, "green" if facts.get("event") == "succeeded" else "")
+
+    def fail(self, traceback: str, text: str, **_: Any) -> None:
+        """Write both, the line in red."""
+        if traceback:
+            self._line(traceback)
+        self._painted(text, "red")
+
     def _line(self, text: str) -> None:
+        self._painted(text, "")
+
+    def _painted(self, text: str, color: str) -> None:
         bar = self._bar
-        if bar is None:
-            super()._line(text)
+        if bar is not None:
+            text = printable(text, self._stream)
+            bar.console.print(text, markup=False, soft_wrap=True, style=color or None)
+        elif color and self._color:
+            super()._line(f"{PAINT[color]}{text}{PLAIN}")
         else:
-            bar.console.print(printable(text, self._stream), markup=False, soft_wrap=True)
+            super()._line(text)
