@@ -18,7 +18,7 @@ from dask_flows.compatibility import (
 BASE: dict[str, str | None] = {
     "python": "3.11.2", "dask": "2026.8.0", "distributed": "2026.8.0", "cloudpickle": "3.1.2",
     "msgpack": "1.2.4", "tornado": "6.6.1", "lz4": "4.4.5", "python-snappy": None, "zstandard": None,
-    "numpy": "2.4.6",
+    "numpy": "2.4.6", "toolz": "1.1.0",
 }  # fmt: skip
 SAME, DEAD, WARNED = None, FATAL, WARNING
 
@@ -52,7 +52,8 @@ def without(package):
         ("numpy", "2.4.7", WARNED, DEAD),
         ("numpy", "1.26.0", WARNED, DEAD),
         ("numpy", None, DEAD, DEAD),
-        ("a-package-nobody-asked-for", "1", SAME, SAME),
+        ("toolz", "0.12.0", SAME, DEAD),
+        ("a-package-that-one-side-names", "1", SAME, DEAD),
     ],
 )
 def test_a_worker_with_another_version(package, other, level, strict):

@@ -160,6 +160,7 @@ def test_a_plan_of_an_older_agent_is_read_without_a_source() -> None:
     older = {k: v for k, v in json.loads(plan.to_json()).items() if k != "source"}
 
     assert Plan.from_json(json.dumps(older)).source is None
+    assert Plan.from_json(json.dumps({**older, "ttl": 60, "of_the_future": {}})).uid == plan.uid
 
 
 def test_workers_get_the_address_by_ip_first_in_their_environment() -> None:

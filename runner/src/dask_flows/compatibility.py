@@ -1,7 +1,8 @@
 """Whether runner, scheduler and workers have packages that fit: the rules, the comparison, the table.
 
 What Dask itself needs has a rule below. Packages that only the flow imports have one for all of them: each
-worker must have them, and another version than the runner's is worth a warning.
+worker must have them, and another version than the runner's is worth a warning. A strict run compares all
+that anybody has named.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -42,6 +43,7 @@ COMPRESSION = (
     Rule("zstandard", PRESENCE, "one side would pack with it what another cannot unpack"),
 )
 RULED = tuple(rule.package for rule in (*RULES, *COMPRESSION))
+STRICT = "Dask compares it, and --strict-environment lets nothing differ"
 IMPORTED = "the flow imports it, and tasks need it on the workers"
 
 
@@ -95,6 +97,15 @@ class Needs:
             for package in sorted(set(self.imported) - set(RULED))
             if (row := self._imported(package, scheduler, workers)) is not None
         ]
+        if self.strict:
+            told = {
+                name for each in (self.runner, scheduler or {}, *workers.values()) for name in each
+            }
+            rows += [
+                row
+                for package in sorted(told - set(RULED) - set(self.imported))
+                if (row := self._row(package, FATAL, STRICT, scheduler, workers)) is not None
+            ]
         return sorted(rows, key=lambda row: row.level != FATAL)
 
     def _ruled(

@@ -15,6 +15,7 @@ import yaml
 
 from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 from dask_flows.errors import ConfigError
+from dask_flows.exporting import without_exported
 from dask_flows.reading import Reader
 
 MODES = ("local", "static", "ephemeral")
@@ -264,9 +265,14 @@ class Environment:
     variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def read(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read them from ``environ``, by default the process's own."""
-        source = os.environ if environ is None else environ
+    def read(cls, environ: Mapping[str, str] | None = None, *, inside: bool = False) -> Self:
+        """Read them from ``environ``, by default the process's own.
+
+        What this process has exported itself for a cluster is not from outside. It counts for what is
+        ``inside`` of that cluster.
+        """
+        own = os.environ if inside else without_exported()
+        source = own if environ is None else environ
         return cls(
             pod_uid=source.get("DASK_FLOWS_POD_UID", ""),
             pod_name=source.get("DASK_FLOWS_POD_NAME", ""),

@@ -6,7 +6,7 @@ restarted agent never changes a run in flight.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from dask_flows import names
@@ -68,8 +68,9 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a plan that an agent of the same or an older version wrote."""
-        return cls(**json.loads(text))
+        """Read a plan of an agent of another version, too: what this one does not know is left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{key: value for key, value in json.loads(text).items() if key in known})
 
 
 def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Plan:

@@ -10,14 +10,16 @@ from dask_flows.report.model import Record
 from dask_flows.report.writing import DASK_REPORT, DATA, PAGE, prepare, save
 
 
-def test_a_folder_is_made_and_loses_the_last_report(tmp_path: Path) -> None:
-    """But nothing else that is in it."""
+def test_a_folder_is_made_and_keeps_what_is_in_it(tmp_path: Path) -> None:
+    """A run that is refused before it starts has no report that could replace the last one."""
     folder = tmp_path / "a" / "b"
     prepare(folder)
     for name in (DATA, PAGE, DASK_REPORT, "notes.txt"):
         (folder / name).write_text("old")
     prepare(folder)
-    assert _names(folder) == ["notes.txt"]
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        (DATA, PAGE, DASK_REPORT, "notes.txt"), "old"
+    )
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -43,6 +45,10 @@ def test_both_files_are_written_and_linked(tmp_path: Path, record: Record) -> No
     save(tmp_path, record, dask_report="<p>theirs</p>")
     assert (tmp_path / DASK_REPORT).read_text() == "<p>theirs</p>"
     assert f'href="{DASK_REPORT}"' in page.read_text()
+
+    save(tmp_path, record)
+    assert _names(tmp_path) == [PAGE, DATA], "one of another run is not this run's"
+    assert DASK_REPORT not in page.read_text()
 
 
 def test_a_file_is_there_whole_or_not_at_all(

@@ -22,6 +22,7 @@ from distributed import Client
 from dask_flows.config import Environment
 from dask_flows.deadline import SystemClock
 from dask_flows.run import Request, run
+from dask_flows.run.host import Host
 from dask_flows.ui import make_ui
 
 SRC = Path(__file__).parents[3] / "runner" / "src"
@@ -257,6 +258,12 @@ class Ran:
         return self.text.splitlines()
 
 
+class Guest(Host):
+    """A process that goes on, and whose children are not the run's: the test's own."""
+
+    alone = False
+
+
 @pytest.fixture
 def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ran]]:
     """Run a request in this process, which is much faster than in one of its own."""
@@ -268,7 +275,7 @@ def run_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         clock = SystemClock()
         with redirect_stdout(written):
             ui = make_ui("text", clock, color=False, stream=written)
-            code = run(request, ui, Environment.read(variables), clock)
+            code = run(request, ui, Environment.read(variables), clock, host=Guest())
         return Ran(code, written.getvalue())
 
     yield make

@@ -134,6 +134,7 @@ def passing(
     monkeypatch.setattr(runner, "attach", attach)
     forced: list[int] = []
     monkeypatch.setattr(host, "Stopper", partial(Stopper, exit_now=forced.append))
+    monkeypatch.setattr(host.Host, "alone", False)  # the children here are the tests' own
     outer = Outer()
     before = {number: signal.signal(number, outer) for number in (signal.SIGTERM, signal.SIGINT)}
     tracing = sys.gettrace()

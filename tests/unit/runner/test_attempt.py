@@ -260,3 +260,45 @@ def test_without_the_kubelets_file_nothing_is_written(
     )
 
     assert not log.exists()
+
+
+STRANGE = """
+class Bad:
+    def __repr__(self): raise RuntimeError("no text")
+class Worse:
+    def __repr__(self): raise KeyboardInterrupt
+def deep():
+    nested = []
+    for _ in range(100_000): nested = [nested]
+    return nested
+def huge(): return 10 ** 5000
+def half(): return {"a": chr(0xD800)}
+def bad(): return Bad()
+def worse(): return [Worse()]
+"""
+
+
+@pytest.mark.parametrize("name", ["deep", "huge", "half", "bad", "worse"])
+def test_a_result_that_cannot_be_written_loses_no_outcome(
+    run: Callable[..., Any], agent: Any, tmp_path: Path, name: str
+) -> None:
+    """The work is done: it is recorded, delivered and said, without the result."""
+    (tmp_path / "strange.py").write_text(STRANGE)
+
+    ran = run(flow=f"strange.py:{name}")
+
+    (record,) = agent.bodies("finish")
+    assert (ran.code, record["outcome"]) == (0, "Succeeded")
+    assert "result" not in record
+    assert "warning: the result is not kept" in ran.text
+    assert ran.lines[-1].startswith("succeeded in")
+
+
+def test_a_flow_that_interrupts_itself(run: Callable[..., Any], agent: Any, tmp_path: Path) -> None:
+    """Nobody sent a signal: the code is Python's own, and the message says who did it."""
+    (tmp_path / "strange.py").write_text("def main(): raise KeyboardInterrupt")
+
+    ran = run(flow="strange.py:main")
+
+    assert ran.code == 130
+    assert ran.lines[-1].endswith("Cancelled: the flow raised KeyboardInterrupt")

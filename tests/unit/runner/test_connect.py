@@ -10,7 +10,7 @@ import pytest
 
 from dask_flows import clusters
 from dask_flows.clusters import Wanted
-from dask_flows.clusters.connect import full_address
+from dask_flows.clusters.connect import count_workers, full_address
 from dask_flows.clusters.local import sizes
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.errors import ClusterTimeout, UsageError
@@ -119,6 +119,45 @@ def test_a_scheduler_without_workers_is_said(start_dask: Callable[[int], Any]) -
 
     with pytest.raises(ClusterTimeout, match="0 of 2 workers"):
         attach("static", alone.address, 1.0, minimum=2)
+
+
+class Counted:
+    """A client of a scheduler that knows these workers, by the states that Dask gives them."""
+
+    status = "running"
+
+    def __init__(self, states: list[str], *, unknown: bool = False) -> None:
+        self.scheduler = self
+        self._states, self._unknown = dict(enumerate(states)), unknown
+
+    def sync(self, call: Any, **_: Any) -> Any:
+        return call()
+
+    def ncores(self) -> dict[int, int]:
+        return dict.fromkeys(self._states, 1)
+
+    def ncores_running(self) -> dict[int, int]:
+        if self._unknown:
+            raise ValueError("unknown operation")
+        return {one: 1 for one, state in self._states.items() if state == "running"}
+
+    def identity(self) -> dict[str, Any]:
+        return {"workers": {one: {"status": state} for one, state in self._states.items()}}
+
+
+@pytest.mark.parametrize(
+    ("states", "unknown", "count"),
+    [
+        ([], False, 0),
+        (["running"] * 2, False, 2),
+        (["init"], False, 0),
+        (["running", "init", "paused", "closing_gracefully"], False, 2),
+        (["running", "init"], True, 2),
+    ],
+)
+def test_only_usable_workers_count(states: list[str], unknown: bool, count: int) -> None:
+    """Held, joining and leaving ones get no tasks; a scheduler that knows no states counts all."""
+    assert count_workers(Counted(states, unknown=unknown)) == count
 
 
 def test_phases_are_said_with_their_times(dask: Any) -> None:

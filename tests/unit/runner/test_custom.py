@@ -317,7 +317,7 @@ def test_a_flow_that_fails_has_its_cluster_closed(
     (tmp_path / "flow.py").write_text(
         "def fails(): raise ValueError('x')\ndef interrupted(): raise KeyboardInterrupt\n"
     )
-    for flow, code in (("fails", 1), ("interrupted", 143)):
+    for flow, code in (("fails", 1), ("interrupted", 130)):
         module.events.clear()
         ran = run_here(
             Request(flow=f"flow.py:{flow}", mode="class", cluster_class="own_clusters:Spec")
@@ -331,7 +331,7 @@ def test_a_flow_that_fails_has_its_cluster_closed(
     [
         ("Fails", {}, ClusterTimeout, ["own_clusters:Fails", "no quota"]),
         ("Fails", {"how": "exit"}, ClusterTimeout, ["SystemExit"]),
-        ("Fails", {"how": "type"}, UsageError, ["own_clusters:Fails", "len()", "(how: str = 'plain')"]),
+        ("Fails", {"how": "type"}, ClusterTimeout, ["own_clusters:Fails", "TypeError", "len()", "traceback"]),
         ("FailsEntering", {}, ClusterTimeout, ["no entry"]),
         ("FailsHalfWay", {}, ClusterTimeout, ["half-way"]),
         ("Strict", {}, UsageError, ["size", "--cluster-kwargs", "(*, size: int)"]),

@@ -14,7 +14,11 @@ import pytest
 from distributed import Client
 from distributed.versions import VersionMismatchWarning
 
-from dask_flows.clusters import versions
+from dask_flows.clusters import Wanted, attach, versions
+from dask_flows.clusters.session import Session
+from dask_flows.compatibility import Needs
+from dask_flows.deadline import Deadline, SystemClock
+from dask_flows.errors import WorkersLost
 from dask_flows.flows.imports import imported_packages, imports_in
 from dask_flows.flows.load import load
 from dask_flows.run import Request
@@ -23,6 +27,7 @@ from .conftest import PATIENCE, SRC, Process, eventually, free_port
 
 pytestmark = pytest.mark.processes
 
+CLOCK = SystemClock()
 
 # Makes a Dask process say that it has other versions than it has; null is for a package that is not there.
 # Dask asks by ``importlib.metadata.version``; whether a module is there is asked by ``find_spec``.
@@ -73,17 +78,19 @@ class Cluster:
         self, start: Callable[..., Process], liar: Path, *, ours: bool, **scheduler: str | None
     ) -> None:
         self._start, self._liar = start, liar
-        port = free_port()
-        self.address = f"tcp://127.0.0.1:{port}"
-        path = [SRC] if ours else []
+        self._lies, self._path, self._port = scheduler, [SRC] if ours else [], free_port()
+        self.address = f"tcp://127.0.0.1:{self._port}"
+        self.serve()
+
+    def serve(self) -> None:
         self.scheduler = self._dask(
-            scheduler,
-            path,
+            self._lies,
+            self._path,
             "scheduler",
             "--host",
             "127.0.0.1",
             "--port",
-            str(port),
+            str(self._port),
             "--no-dashboard",
         )
 
@@ -206,7 +213,10 @@ def test_a_healthy_cluster(dask, flow, run_here):
 
 
 def test_late_workers(cluster, flow, dask_flows):
-    """A worker that joins later and does not fit gets no task of the run and is named; it is let in after it."""
+    """A worker that joins later and does not fit is named; a shared cluster keeps only those out that fit nobody.
+
+    They are let in after the run.
+    """
     one = cluster()
     one.worker("pod-0")
     one.wait_for(1)
@@ -216,20 +226,75 @@ def test_late_workers(cluster, flow, dask_flows):
     process.wait_for("running")
     lies = {"pod-poor": {"numpy": None, "deny": "numpy"}, "pod-old": {"distributed": "2025.1.0"}}
     late = [one.worker(name, **lie) for name, lie in lies.items()]
-    for name in lies:
-        process.wait_for(f"worker {name} has joined and gets no tasks while this run is on")
+    process.wait_for("worker pod-old has joined and gets no tasks while this run is on")
+    process.wait_for("worker pod-poor has joined and does not fit this run, whose tasks may fail")
     eventually(lambda: all("Registered to" in "".join(worker.errors) for worker in late))
     one.worker("pod-good")
-    eventually(lambda: "pod-good" in _busy(one))
-    assert not _busy(one) & set(lies), "on a shared cluster nobody's tasks go there"
+    eventually(lambda: _busy(one) >= {"pod-good", "pod-poor"})
+    assert "pod-old" not in _busy(one), "on a shared cluster nobody's tasks go there"
     end.touch()
     assert process.end() == 0, process.text
     ours = _versions("numpy", "distributed")
     assert f"numpy: runner {ours['numpy']}, workers missing (pod-poor)" in process.text
     assert f"distributed: runner {ours['distributed']}, workers 2025.1.0 (pod-old)" in process.text
     counts = json.loads(next(line for line in process.lines if line.startswith("result"))[7:])
-    assert set(counts) == {"pod-0", "pod-good"}
+    assert {"pod-0", "pod-good"} <= set(counts) <= {"pod-0", "pod-good", "pod-poor"}
     eventually(lambda: _busy(one) >= set(lies))
+
+
+@contextmanager
+def be_a_run(cluster: Cluster, mode: str, said: list[str]) -> Iterator[Session]:
+    """Be a run that needs numpy and names workers that join."""
+    with attach(
+        Wanted(mode=mode, tag="t", address=cluster.address, workers_timeout=0.5),
+        deadline=Deadline(PATIENCE, CLOCK),
+        clock=CLOCK,
+        say=lambda *_, **__: None,
+        hear=lambda *_: None,
+    ) as session:
+        imported = {"numpy": "numpy"}
+        needs = Needs(runner=versions.installed_here(imported), imported=imported)
+        session.watch_latecomers(needs, lambda text, **_: said.append(text))
+        yield session
+
+
+@pytest.mark.parametrize("mode", ["static", "ephemeral"])
+def test_only_workers_are_left_that_do_not_fit(cluster, mode):
+    """On a shared cluster they work; on a run's own they are no workers, and it does not wait for ever."""
+    one, said = cluster(), []
+    good = one.worker("pod-good")
+    with be_a_run(one, mode, said) as session:
+        one.worker("pod-poor", numpy=None, deny="numpy")
+        eventually(lambda: any("pod-poor has joined" in text for text in said))
+        good.send(signal.SIGKILL)
+        future = session.client.submit(pow, 2, 3, pure=False)
+        if mode == "static":
+            assert future.result(PATIENCE) == 8
+            assert session.workers() == 1
+            assert "whose tasks may fail there: numpy" in said[0]
+        else:
+            lost = eventually(lambda: session.lookout.ask(None)[1])
+            assert isinstance(lost, WorkersLost)
+            assert session.workers() == 0
+            assert "gets no tasks while this run is on" in said[0]
+
+
+def test_a_scheduler_that_comes_back(cluster):
+    """It counts tasks, tells of its workers and names those that join, as the one before."""
+    one, said = cluster(), []
+    one.worker("pod-0")
+    with be_a_run(one, "static", said) as session:
+        one.scheduler.send(signal.SIGKILL)
+        one.scheduler.end()
+        eventually(lambda: session.look() is None and session.lookout.away)
+        one.serve()
+        eventually(lambda: session.look() is None and session.tasks() is not None)
+        one.worker("pod-late", numpy=None, deny="numpy")
+        eventually(lambda: any("pod-late has joined" in text for text in said))
+        told = session.client.sync(session.client.scheduler.dask_flows_workers, tag="t")
+        assert told["waiting"] is False
+        assert session.client.submit(pow, 2, 3, pure=False).result(PATIENCE) == 8
+        assert session.tasks().done == 1
 
 
 def test_a_late_worker_of_a_scheduler_without_this_package(cluster, flow, dask_flows):

@@ -1,6 +1,7 @@
 """Rules of parameters: checked by name and type before anything runs, all faults in one message."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -166,6 +167,50 @@ def test_one_strange_annotation_spoils_no_other() -> None:
     assert bind("f:other", names["other"], {"n": 1}) == ({"n": 1}, ["who"])
     with pytest.raises(BadParameters, match="n is text"):
         bind("f:main", names["main"], given | {"n": "1"})
+
+
+def refuses(text):
+    raise ValueError(f"I do not like {text}")
+
+
+@dataclass
+class Database:
+    host: str
+    password: str
+
+    def __post_init__(self) -> None:
+        refuses(self.password)
+
+
+def secret(
+    *, token: int = 0, keys: list[int] | None = None, pin_secret: Literal["a", "b"] = "a",
+    auth: dict[int, int] | None = None, db: Database | None = None, rows: int | str = 1,
+    url: int = 0, passwd: str = "s3cr3tpw", to: str = "db://bob:s3cr3tpw@x",
+): ...  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "says"), [
+    ({"token": "s3cr3tpw"}, "token is text, not int"),
+    ({"token": "abc"}, "token is text, not int"),
+    ({"keys": ["s3cr3tpw"]}, "keys[0] is text, not int"),
+    ({"keys": "s3cr3tpw"}, "keys is text, not list[int] or null"),
+    ({"token": 4815.1623}, "token is a number, not int"),
+    ({"pin_secret": "s3cr3tpw"}, 'pin_secret is text, not one of "a", "b"'),
+    ({"auth": {"1": "s3cr3tpw"}}, 'auth["1"] is text, not int'),
+    ({"db": {"host": 1, "password": 48151623}}, "db.host is the number 1, not str; db.password is a number, not str"),
+    ({"db": {"host": "x", "password": "s3cr3tpw"}}, "db is refused: ValueError: I do not like ***"),
+    ({"rows": {"password": "s3cr3tpw"}}, 'rows is a mapping ({"password": "***"}), not int or str'),
+    ({"url": "db://bob:s3cr3tpw@x"}, 'url is text ("db://***@x"), not int'),
+    ({"other": 1}, "there is no parameter other"),
+])  # fmt: skip
+def test_secrets_are_not_quoted(given: dict[str, Any], says: str) -> None:
+    """The log and the status of a FlowRun hold the message; what is wrong is said without the value."""
+    with pytest.raises(BadParameters) as caught:
+        bind("f:secret", secret, given)
+    assert caught.value.found == says
+    assert "s3cr3tpw" not in str(caught.value)
+    assert "48151623" not in str(caught.value)
+    assert "passwd=***, to='db://***@x'" in caught.value.do
 
 
 def test_a_default_of_any_kind_can_be_shown() -> None:

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import typing
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -20,8 +21,10 @@ from typing import Any
 
 import dask
 import pytest
+from cloudpickle import cloudpickle
 from distributed import Client, get_client
 from distributed.client import default_client
+from distributed.protocol import pickle
 
 import dask_flows
 from dask_flows import run
@@ -40,20 +43,32 @@ SECONDS = 60.0
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """After each test: no thread, no signal handler, no setting of Dask and no client of ours."""
+    before = poison()
     for name in ("DASK_SCHEDULER_ADDRESS", "DASK_FLOWS_CONFIG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    address = dask.config.get("scheduler-address", default=None)
     yield
     end = time.monotonic() + SECONDS
     while ours := [t for t in threading.enumerate() if t.name.startswith("dask-flows")]:
         assert time.monotonic() < end, ours
         time.sleep(0.02)
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert dask.config.get("scheduler-address", default=None) == address
+    monkeypatch.undo()
+    assert poison() == before
     with pytest.raises(ValueError, match="No clients"):
         default_client()
+
+
+def poison() -> tuple[Any, ...]:
+    """Return what a run or a cluster changes in this process while it is there."""
+    names = ("DASK_SCHEDULER_ADDRESS", "DASK_INTERNAL_INHERIT_CONFIG")
+    keys = (
+        "scheduler-address", "scheduler", "dask-flows", "distributed.client.preload",
+        "distributed.scheduler.no-workers-timeout",
+    )  # fmt: skip
+    settings = tuple(dask.config.get(key, default=None) for key in keys)
+    return (*map(os.environ.get, names), *settings, pickle.dumps, cloudpickle._class_setstate)
 
 
 class Thing:
@@ -210,9 +225,13 @@ def test_a_flow_that_cannot_be_stopped_is_left_with_a_warning(
         outcome = in_loop(
             lambda: dask_flows.run(deaf, address=dask.address, deadline=3.0, output=None)
         )
-    release.set()
-
     assert begun.is_set()
+    try:  # The next run does not take its cluster, though it is still there.
+        assert os.environ.get("DASK_SCHEDULER_ADDRESS") is None
+        assert dask_flows.run(answer, workers=1, threads=1, output=None).check() == 1
+    finally:
+        release.set()
+
     # Other processes of this program are no business of the run.
     assert [p.poll() for p in (dask.scheduler, *dask.workers)] == [None, None, None]
     assert outcome.reason == "DeadlineExceeded"
@@ -376,6 +395,110 @@ def test_a_forgotten_cluster_warns_and_is_closed(dask: Any) -> None:
     while client.status != "closed":
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+@pytest.fixture
+def two_clusters() -> Iterator[tuple[Any, Any]]:
+    """Two clusters here, the second one opened last."""
+    pair = [
+        dask_flows.cluster(mode="local", workers=1, threads=1, output=None),
+        dask_flows.cluster(workers=1, threads=1, output=None),
+    ]
+    for one in pair:
+        one.start()
+    yield pair[0], pair[1]
+    for one in pair:
+        one.close()
+
+
+def test_clusters_close_in_any_order(two_clusters: tuple[Any, Any]) -> None:
+    """The one that is left is still the default; a run uses it; nothing stays of either."""
+    first, second = two_clusters
+    address = second.client.scheduler.address
+    assert first.client.scheduler.address != address
+    first.close()
+
+    assert os.environ["DASK_SCHEDULER_ADDRESS"] == address
+    assert dask.config.get("scheduler-address") == address
+    assert dask_compute(second.client)
+    assert second.client.submit(answer_of_five).result(SECONDS) == 5
+    inside = dask_flows.run(where, output=None)
+    assert inside.check() == address
+    own = dask_flows.run(where, workers=1, threads=1, output=None)
+    assert own.check() != address
+    assert dask.config.get("scheduler-address") == address
+    assert get_client() is second.client
+
+
+def answer_of_five() -> int:
+    return 5
+
+
+def where() -> str:
+    """Return the scheduler that a flow's own client means."""
+    with Client(timeout=SECONDS, set_as_default=False) as client:
+        return str(client.scheduler.address)
+
+
+def nested() -> tuple[str, str]:
+    """Return the addresses of the run's cluster, and of one that the flow asks for."""
+    with dask_flows.cluster(output=None) as client:
+        return get_client().scheduler.address, client.scheduler.address
+
+
+def test_a_cluster_inside_a_flow_is_the_runs(dask: Any) -> None:
+    """By nesting, as in a process of its own; one of another thread is on its own."""
+    assert set(dask_flows.run(nested, address=dask.address, output=None).check()) == {dask.address}
+
+
+def test_a_second_run_is_refused_while_one_is_on(dask: Any) -> None:
+    """Whatever it asks for: Dask's default client is the process's."""
+    here = {"address": dask.address, "output": None}
+    on, release = threading.Event(), threading.Event()
+
+    def flow() -> str:
+        with pytest.raises(UsageError, match="another run of this process is on"):
+            dask_flows.run(answer, **here)
+        on.set()
+        assert release.wait(SECONDS)
+        return where()
+
+    kept: list[Any] = []
+    thread = threading.Thread(target=lambda: kept.append(dask_flows.run(flow, **here)))
+    thread.start()
+    assert on.wait(SECONDS)
+    with pytest.raises(UsageError, match="another run of this process is on: wait for it"):
+        dask_flows.run(answer, workers=1)
+    release.set()
+    thread.join(SECONDS)
+
+    assert kept[0].check() == dask.address
+    assert dask_flows.run(answer, **here).ok
+
+
+class Kept(Thing):
+    """A result that somebody watches."""
+
+
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.mark.parametrize("somewhere", [at_once, in_thread])
+def test_nothing_holds_a_run_that_is_over(dask: Any, somewhere: Callable[..., Any]) -> None:
+    """Its result, its session and all else can be collected: a service runs for months."""
+
+    def left() -> list[Any]:
+        outcome = dask_flows.run(kept, address=dask.address, output=None)
+        return [weakref.ref(outcome), weakref.ref(outcome.check())]
+
+    found = somewhere(left)
+    end = time.monotonic() + SECONDS
+    while alive := [one for one in gc.get_objects() if type(one).__name__ in ("_Run", "Kept")]:
+        del alive
+        assert time.monotonic() < end
+        gc.collect()
+    assert [one() for one in found] == [None, None]
 
 
 LEAKING = """

@@ -18,6 +18,7 @@ from dask_flows.clusters import record as client_side
 from dask_flows.clusters.recorder import NAME
 from dask_flows.clusters.tags import ANNOTATION
 from dask_flows.deadline import SystemClock
+from dask_flows.report.masking import WITHHELD
 from dask_flows.report.reading import NO_ANSWER, NO_TASKS, NOTHING
 from dask_flows.run import Request, recording
 from dask_flows.run.ending import Ending, stopped, success
@@ -165,7 +166,7 @@ def test_on_a_shared_cluster_only_the_run_s_own_tasks_count(
 
 @pytest.mark.parametrize(("name", "code", "reason"), [
     ("raises", 1, "FlowFailed"),
-    ("interrupts", 143, "Cancelled"),
+    ("interrupts", 130, "Cancelled"),
     ("nothing_like_it", 2, "BadFlow"),
 ])  # fmt: skip
 def test_a_run_that_fails_has_a_report(
@@ -313,6 +314,7 @@ class Source:
 
     answers: int
     asked: list[str] = field(default_factory=list)
+    page: str = "<p>theirs</p>"
 
     def begin(self) -> Any:
         return self._answer("begin")
@@ -324,7 +326,7 @@ class Source:
         return self._answer("end")
 
     def dask_report(self, _: str) -> str:
-        return "<p>theirs</p>"
+        return self.page
 
     def _answer(self, step: str) -> Any:
         self.asked.append(step)
@@ -379,6 +381,23 @@ def test_a_lost_scheduler_leaves_what_it_has_said(
     assert len(told["samples"]) == 4
     assert ui.said == [f"report {tmp_path}/report.html"]
     assert not (tmp_path / "dask-report.html").exists()
+
+
+@pytest.mark.parametrize(("key", "kept"), [("load-1", True), ("load-db://bob:s3cr3tpw@x", False)])
+def test_the_page_of_dask_is_left_out_if_it_shows_a_secret(
+    recorded: Callable[[Source], Recording], tmp_path: Path, key: str, kept: bool
+) -> None:
+    """It cannot be masked: nobody knows what its code does with the data. The report says so."""
+    page = f'<script type="application/json">{json.dumps({"key": [key]})}</script>'
+    one = recorded(Source(answers=99, page=page))
+    (tmp_path / "dask-report.html").write_text("of another run")
+    with one.on(SESSION):
+        one.save(Ending("Failed", message=f"no {key}", traceback=key, result={"a": key}), Lines())  # type: ignore[arg-type]
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert _told(tmp_path)["missing"] == ([] if kept else [WITHHELD])
+    assert ("dask-report.html" in files) is kept
+    assert ('href="dask-report.html"' in files["report.html"]) is kept
+    assert "s3cr3tpw" not in "".join(files.values())
 
 
 def test_a_run_ended_by_force_asks_nobody(

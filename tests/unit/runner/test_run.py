@@ -435,3 +435,41 @@ def test_a_local_cluster_ends_with_the_run(dask_flows: Callable[..., Any], tmp_p
     assert held.end(15) == 143
     assert time.monotonic() - begin < 6
     assert "ended by force" not in held.text
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_a_reader_that_leaves_does_not_end_the_run(
+    start: Callable[..., Any], tmp_path: Path, output: str, dask: Any
+) -> None:
+    """``dask-flows run … | head -1``: the flow's outcome is the flow's."""
+    (tmp_path / "flow.py").write_text(
+        "import pathlib\ndef main():\n    pathlib.Path('done').touch()\n"
+    )
+    command = f"{sys.executable} -m dask_flows run flow.py:main --address {dask.address} --output {output}"
+
+    process = start("bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}", cwd=tmp_path)
+
+    assert process.end() == 0, process.errors
+    assert (tmp_path / "done").exists()
+    assert process.errors == []
+
+
+def test_what_a_flow_has_started_ends_with_it(
+    dask_flows: Callable[..., Any], tmp_path: Path, dask: Any
+) -> None:
+    """Also in a session of its own: after one signal nothing is left."""
+    (tmp_path / "flow.py").write_text(
+        "import subprocess, time\n"
+        "def main():\n"
+        "    one = subprocess.Popen(['sleep', '77'], start_new_session=True)\n"
+        "    print('started', one.pid, flush=True)\n"
+        "    time.sleep(77)\n"
+    )
+    process = dask_flows("run", "flow.py:main", "--address", dask.address)
+    process.wait_for("started")
+    pid = process.text.partition("started ")[2].split()[0]
+
+    process.send(signal.SIGTERM)
+
+    assert process.end(15) == 143
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()

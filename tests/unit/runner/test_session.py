@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import cloudpickle
@@ -16,6 +17,8 @@ from distributed import Client, as_completed, get_client, worker_client
 
 from dask_flows.clusters import Wanted, attach
 from dask_flows.clusters.session import Session
+from dask_flows.clusters.tags import tag_client, tell_untagged
+from dask_flows.clusters.tally import Tally
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.flows.call import call
 
@@ -120,6 +123,75 @@ def test_tasks_are_counted_by_run_and_worker(dask: Any) -> None:
     assert (tasks.done, tasks.total, tasks.failed) == (10, 11, 1)
     assert sum(tasks.workers.values()) == 10
     assert set(tasks.workers) <= {"pod-0", "pod-1"}
+
+
+class Counting:
+    """A scheduler with one task of run t."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Any] = {}
+        self.workers: dict[str, Any] = {}
+        self.tasks = {"a": SimpleNamespace(annotations={"dask-flows": "t"})}
+
+
+DONE, FAILED = ("processing", "memory"), ("processing", "erred")
+LOST, AGAIN, FORGOTTEN = ("memory", "released"), ("erred", "released"), ("released", "forgotten")
+
+
+@pytest.mark.parametrize(
+    ("transitions", "done", "failed"),
+    [
+        ([DONE], 1, 0),
+        ([DONE, LOST], 1, 0),
+        ([DONE, LOST, DONE, LOST, DONE], 1, 0),
+        ([DONE, LOST, FAILED], 0, 1),
+        ([FAILED, AGAIN, DONE], 1, 0),
+        ([DONE, LOST, FORGOTTEN, DONE], 2, 0),
+        ([DONE, ("memory", "forgotten"), DONE], 2, 0),
+        ([("processing", "released"), DONE], 1, 0),
+    ],
+)
+async def test_a_task_that_ends_again_counts_once(
+    transitions: list[tuple[str, str]], done: int, failed: int
+) -> None:
+    """As it ended last; a key that was forgotten is another task's."""
+    scheduler, tally = Counting(), Tally()
+    await tally.start(scheduler)
+    for start, finish in transitions:
+        tally.transition("a", start, finish, stimulus_id="s")
+
+    counts = tally.read("t")
+    assert (counts["done"], counts["failed"]) == (done, failed)
+
+
+def test_tasks_of_a_lost_worker_count_once(start_dask: Callable[[int], Any]) -> None:
+    """Although others do them once more."""
+    small = start_dask(2)
+    with session(small.address) as run:
+        futures = run.client.map(abs, range(30), pure=False)
+        run.client.gather(futures)
+        held = run.client.has_what()
+        assert all(held.values()), "both have something to lose"
+
+        small.workers[0].kill()
+        eventually(lambda: run.workers() == 1)
+        run.client.gather(futures)
+        tasks = run.tasks()
+
+    assert tasks is not None
+    assert (tasks.done, tasks.total) == (30, 30)
+    assert sum(tasks.workers.values()) > 30
+
+
+def test_a_client_that_cannot_tag_is_said() -> None:
+    """Its run goes on, untagged."""
+    said: list[str] = []
+    for client in (SimpleNamespace(), SimpleNamespace(_graph_to_futures=abs)):
+        tag_client(client)
+        tell_untagged(client, lambda text, **_: said.append(text))
+
+    assert len(said) == 1
+    assert "does not let the run mark its tasks" in said[0]
 
 
 def test_only_an_elastic_cluster_has_wishes(dask: Any) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed.core import Status
 from distributed.scheduler import NoValidWorkerError
 
 from dask_flows.clusters import Attached, Wanted, lookout
@@ -232,7 +233,7 @@ class FakeScheduler:
         spilled = {"memory": 0, "disk": 2**20}
         state = SimpleNamespace(
             name=1, executing={tasks["inc-1"]: 1.0}, memory_limit=2**31,
-            metrics={"memory": 2**30, "spilled_bytes": spilled},
+            metrics={"memory": 2**30, "spilled_bytes": spilled}, status=Status.running,
         )  # fmt: skip
         self.workers = {"tcp://w:1": state}
         self.handlers: dict[str, Any] = {}
@@ -295,21 +296,31 @@ async def test_a_nanny_says_whom_it_has_ended() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "workers", "waiting"), [("t", 0, True), ("t", 1, False), ("x", 0, False)]
+    ("tag", "status", "workers", "waiting"),
+    [
+        ("t", None, 0, True),
+        ("t", Status.running, 1, False),
+        ("t", Status.paused, 1, False),
+        ("t", Status.init, 0, True),
+        ("t", Status.closing_gracefully, 0, True),
+        ("x", None, 0, False),
+    ],
 )
 async def test_a_run_waits_only_with_tasks_and_without_workers(
-    tag: str, workers: int, waiting: bool
+    tag: str, status: Status | None, workers: int, waiting: bool
 ) -> None:
-    """Other runs' tasks are not its own."""
+    """Other runs' tasks are not its own; a worker that is held or leaves is none, one that pauses is."""
     scheduler, plugin = FakeScheduler(), Accidents()
     await plugin.start(scheduler)
-    if not workers:
+    if status is None:
         scheduler.workers.clear()
+    else:
+        scheduler.workers["tcp://w:1"].status = status
 
     told = scheduler.handlers["dask_flows_workers"](tag=tag)
 
-    assert told["waiting"] is waiting
-    assert told["spilling"] == ({"worker-1": [2**20, 2**31]} if workers else {})
+    assert (told["workers"], told["waiting"]) == (workers, waiting)
+    assert told["spilling"] == ({} if status is None else {"worker-1": [2**20, 2**31]})
 
 
 def test_a_name_is_short_enough_for_a_line() -> None:

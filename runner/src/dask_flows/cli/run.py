@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> None:
     limits.add_argument("--workers-timeout", type=seconds("--workers-timeout"), default=WORKERS_TIMEOUT, metavar="S",
                         help="a run without any worker for S seconds is lost (default %(default)g)")  # fmt: skip
     limits.add_argument("--strict-environment", action="store_true",
-                        help="any difference between the packages of runner and workers is fatal")  # fmt: skip
+                        help="every package that Dask compares or the flow imports must be the same everywhere")  # fmt: skip
     parser.add_argument("--output", choices=["text", "json"], default="text",
                         help="json: one object per line, nothing else on standard output")  # fmt: skip
     parser.add_argument(

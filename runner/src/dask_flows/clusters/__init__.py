@@ -26,29 +26,27 @@ def attach(
     wanted: Wanted, *, deadline: "Deadline", clock: "Clock", say: Say, hear: Hear
 ) -> Iterator["Session"]:
     """Give a run its cluster; raises ClusterTimeout if it is not ready by the deadline."""
-    import dask
-
-    from dask_flows.clusters.certificates import settings_of
     from dask_flows.clusters.defaults import defaults
     from dask_flows.clusters.lacking import Lacking
     from dask_flows.clusters.pickling import by_value
     from dask_flows.clusters.session import Session
     from dask_flows.clusters.sources import sent
+    from dask_flows.clusters.tags import tell_untagged
     from dask_flows.clusters.versions import told_by_us
 
     with (
         told_by_us(),
         by_value(),
-        defaults(wanted) as use_address,
+        defaults(wanted) as used,
         _cluster(wanted).attached(deadline, say) as attached,
-        use_address(attached.address),
-        dask.config.set(settings_of(attached.client.security)),
+        used(attached),
     ):
         session = Session(wanted, attached, hear, clock)
         lacking = Lacking(attached.address)
         session.open(lacking)
         with sent(session.client, wanted.tag, say, lacking):
             lacking.tell(say)
+            tell_untagged(session.client, say)
             yield session
 
 

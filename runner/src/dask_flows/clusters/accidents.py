@@ -7,6 +7,7 @@ from typing import Any
 
 from distributed import SchedulerPlugin
 
+from dask_flows.clusters.connect import USABLE
 from dask_flows.clusters.losses import size, tell_lost
 from dask_flows.clusters.output import display_name
 from dask_flows.clusters.tags import ANNOTATION
@@ -37,13 +38,18 @@ class Accidents(SchedulerPlugin):
         scheduler.handlers[HANDLER] = self.read
 
     def read(self, tag: str) -> dict[str, Any]:
-        """Return whether the run's tasks wait for any worker, and each worker that has data on its disk."""
+        """Return what a run asks again and again.
+
+        How many workers are usable, whether the run's tasks wait for any, and each that has data on its disk.
+        """
         spilling = {
             display_name(state.name): [spilled, state.memory_limit]
             for state in self._scheduler.workers.values()
             if (spilled := (state.metrics.get("spilled_bytes") or {}).get("disk"))
         }
-        return {"waiting": self._waiting(tag), "spilling": spilling}
+        usable = sum(state.status.name in USABLE for state in self._scheduler.workers.values())
+        waiting = not usable and self._waiting(tag)
+        return {"workers": usable, "waiting": waiting, "spilling": spilling}
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Keep what will be asked when it is gone."""
@@ -90,10 +96,7 @@ class Accidents(SchedulerPlugin):
         return named
 
     def _waiting(self, tag: str) -> bool:
-        scheduler = self._scheduler
-        if scheduler.workers:
-            return False
-        ready = chain(scheduler.unrunnable, scheduler.queued)
+        ready = chain(self._scheduler.unrunnable, self._scheduler.queued)
         return any((task.annotations or {}).get(ANNOTATION) == tag for task in ready)
 
 

@@ -20,6 +20,7 @@ SHORTEST, LONGEST = 0.5, 8.0
 PAUSE = 0.1
 LATER = 0.25
 RPC_SECONDS = 2.0
+USABLE = ("running", "paused")  # states of workers, in Dask's words
 
 
 def full_address(address: str) -> str:
@@ -117,9 +118,31 @@ def _told(count: int, minimum: int, seconds: float) -> str:
 
 
 def count_workers(client: Any) -> int | None:
-    """Return how many workers the scheduler has; None if it does not say."""
-    cores = rpc(client, "ncores")
-    return None if cores is None else len(cores)
+    """Return how many workers of the scheduler are usable; None if it does not say.
+
+    One that joins, leaves or is held gets no tasks; one that pauses for its memory comes back.
+    """
+    cores, running = rpc(client, "ncores"), rpc(client, "ncores_running")
+    if cores is None or running is None or len(running) == len(cores):
+        return None if cores is None else len(cores)
+    known = rpc(client, "identity")  # it is large, so it comes last
+    if not isinstance(known, Mapping):
+        return len(running)
+    return sum(worker.get("status") in USABLE for worker in known["workers"].values())
+
+
+def register(client: Any, plugin: Any, seconds: float) -> None:
+    """Give the scheduler a plugin; raises whatever keeps it from taking it, a TimeoutError after the time (s)."""
+    from distributed.protocol import pickle
+
+    pickled: Any = pickle
+    client.sync(
+        client.scheduler.register_scheduler_plugin,
+        plugin=pickled.dumps(plugin),
+        name=plugin.name,
+        idempotent=plugin.idempotent,
+        callback_timeout=seconds,
+    )
 
 
 def rpc(client: Any, name: str, **arguments: Any) -> Any:

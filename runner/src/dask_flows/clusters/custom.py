@@ -91,7 +91,7 @@ class Custom:
         wrong: BaseException | None = error
         while wrong is not None and not isinstance(wrong, TypeError):
             wrong = wrong.__cause__
-        if wrong is not None:
+        if wrong is not None and _is_of_call(wrong, self._wanted.cluster_kwargs):
             return wrong_arguments(self._name, self._factory, wrong)
         said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         return ClusterTimeout(
@@ -135,6 +135,20 @@ def wrong_arguments(name: str, factory: Callable[..., Any], error: BaseException
     return UsageError(
         f"{name} does not take these arguments: {error}", where="--cluster-kwargs", do=takes
     )
+
+
+def _is_of_call(error: BaseException, kwargs: Mapping[str, Any]) -> bool:
+    """Whether the arguments are to blame, not what the factory does with them.
+
+    A constructor may pass its arguments on, as Dask's own do: then the fault names one of them.
+    """
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is not None and innermost.tb_frame.f_code.co_filename == __file__:
+        return True
+    said = str(error)
+    return "keyword argument" in said and any(f"'{name}'" in said for name in kwargs)
 
 
 async def _hold(keeper: Keeper[Made], factory: Callable[..., Any], wanted: Wanted) -> None:

@@ -10,32 +10,43 @@ from typing import Any
 import dask
 from dask.config import serialize
 
-from dask_flows.clusters.base import Wanted
-from dask_flows.clusters.tags import PRELOAD_TEXT, QUIET, TAG_KEY, tag_new_clients
+from dask_flows.clusters.base import Attached, Wanted
+from dask_flows.clusters.certificates import settings_of
+from dask_flows.clusters.settings import with_settings
+from dask_flows.clusters.tags import PRELOAD, PRELOAD_TEXT, QUIET, TAG_KEY, tag_new_clients
 from dask_flows.exporting import exported
+from dask_flows.layers import UNCHANGED
 from dask_flows.modules import watched
 
 ADDRESS_KEY = "scheduler-address"
+PRELOAD_KEY = "distributed.client.preload"
+CLIENT_KEY = "scheduler"  # set by each client, and put back as if clients closed in reverse order
 
 
 @contextmanager
-def defaults(wanted: Wanted) -> Iterator[Callable[[str], AbstractContextManager[None]]]:
-    """Set the defaults, and put everything back; yields what takes the address once it is known."""
-    preload = dask.config.get("distributed.client.preload", default=None) or []
-    address = dask.config.get(ADDRESS_KEY, default=None)
-    # Leaving the context restores what it names, also what is set again meanwhile.
-    with dask.config.set(
-        {TAG_KEY: wanted.tag, "distributed.client.preload": list(preload), ADDRESS_KEY: address}
-    ):
+def defaults(wanted: Wanted) -> Iterator[Callable[[Attached], AbstractContextManager[None]]]:
+    """Set the defaults, and put everything back; yields what takes the cluster once it is there."""
+    others = [p for p in dask.config.get(PRELOAD_KEY, default=None) or [] if p != PRELOAD]
+    settings = {
+        TAG_KEY: wanted.tag,
+        PRELOAD_KEY: [*others, PRELOAD],
+        ADDRESS_KEY: UNCHANGED,
+        CLIENT_KEY: UNCHANGED,
+    }
+    with with_settings(settings):
         tag_new_clients()
-        yield lambda address: _use(address, wanted)
+        yield lambda attached: _use(attached, wanted)
 
 
 @contextmanager
-def _use(address: str, wanted: Wanted) -> Iterator[None]:
+def _use(attached: Attached, wanted: Wanted) -> Iterator[None]:
     """Let ``Client()`` mean this scheduler, in the processes that the flow starts, too."""
-    dask.config.set({ADDRESS_KEY: address})
-    with exported(child_environment(address, wanted)):
+    settings = {
+        ADDRESS_KEY: attached.address,
+        CLIENT_KEY: dask.config.get(CLIENT_KEY, default=UNCHANGED),
+        **settings_of(attached.client.security),
+    }
+    with with_settings(settings), exported(child_environment(attached.address, wanted)):
         yield
 
 

@@ -3,28 +3,52 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dask_flows.clusters.base import Say
-from dask_flows.clusters.connect import rpc
+from dask_flows.clusters.base import Say, Wanted
+from dask_flows.clusters.connect import RPC_SECONDS, register, rpc
 from dask_flows.clusters.gate import HANDLER, TOPIC, Gate
 from dask_flows.clusters.versions import ask_one
 from dask_flows.compatibility import Needs, fatal
 
 EVERYTHING = "all"  # Dask's own topic
+ASK_SECONDS = 10.0
 
 
-def watch_latecomers(client: Any, tag: str, needs: Needs, say: Say) -> None:
-    """Keep workers that do not fit from the run's tasks, and name them as they join.
+class Latecomers:
+    """Names workers that join and do not fit; the scheduler's gate decides which ones it keeps from tasks.
 
     A scheduler without this package cannot keep them away: there they are only named.
     """
-    try:
-        client.subscribe_topic(TOPIC, _hear(tag, say))
-        client.register_plugin(Gate())
-        answer = rpc(client, HANDLER, who=client.id, tag=tag, needs=needs.to_dict())
-    except Exception:  # noqa: BLE001 - an outside scheduler may lack this package or refuse pickles
-        answer = None
-    if answer is None:
-        client.subscribe_topic(EVERYTHING, _look(client, needs, say))
+
+    def __init__(self, client: Any, wanted: Wanted, needs: Needs, say: Say) -> None:
+        self._client, self._wanted, self._needs, self._say = client, wanted, needs, say
+        self._gated = False
+
+    def watch(self) -> None:
+        """Begin, with the gate if the scheduler takes one."""
+        try:
+            self._guard(ASK_SECONDS)
+        except Exception:  # noqa: BLE001 - an outside scheduler may lack this package or refuse pickles
+            self._listen()
+        else:
+            self._gated = True
+
+    def resume(self) -> None:
+        """Begin again with a scheduler that has come back; raises whatever keeps its gate from that."""
+        if self._gated:
+            self._guard(RPC_SECONDS)
+        else:
+            self._listen()
+
+    def _guard(self, seconds: float) -> None:
+        client, tag = self._client, self._wanted.tag
+        client.subscribe_topic(TOPIC, _hear(tag, self._say))
+        register(client, Gate(), seconds)
+        needs, shared = self._needs.to_dict(), self._wanted.shared
+        if not rpc(client, HANDLER, who=client.id, tag=tag, needs=needs, shared=shared):
+            raise TimeoutError("the scheduler's gate does not answer")
+
+    def _listen(self) -> None:
+        self._client.subscribe_topic(EVERYTHING, _look(self._client, self._needs, self._say))
 
 
 def _hear(tag: str, say: Say) -> Callable[[Any], None]:
@@ -33,9 +57,12 @@ def _hear(tag: str, say: Say) -> Callable[[Any], None]:
         if facts.get("tag") == tag:
             name, rows = str(facts["name"]), [str(row) for row in facts["rows"]]
             told = (
-                f"worker {name} has joined and gets no tasks while this run is on: it does not fit"
+                "gets no tasks while this run is on: it does not fit"
+                if facts["held"]
+                else "does not fit this run, whose tasks may fail there"
             )
-            say(f"warning: {told}: {'; '.join(rows)}", event="environment", worker=name, rows=rows)
+            told = f"worker {name} has joined and {told}: {'; '.join(rows)}"
+            say(f"warning: {told}", event="environment", worker=name, rows=rows)
 
     return hear
 

@@ -7,10 +7,9 @@ from importlib.util import find_spec
 from math import inf
 from typing import Any
 
-import dask
-
 from dask_flows.clusters.base import Attached, Say, Wanted
 from dask_flows.clusters.connect import wait_for_workers
+from dask_flows.clusters.settings import with_settings
 from dask_flows.clusters.worker_preload import LOCAL_KEY
 from dask_flows.deadline import Deadline
 from dask_flows.errors import UsageError
@@ -44,7 +43,7 @@ class Local:
         )
         show = self._wanted.show_dashboard and find_spec("bokeh") is not None
         with (
-            dask.config.set(
+            with_settings(
                 {
                     LOCAL_KEY: True,  # worker processes inherit it
                     "distributed.scheduler.no-workers-timeout": f"{self._wanted.workers_timeout}s",

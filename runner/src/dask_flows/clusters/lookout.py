@@ -6,7 +6,7 @@ from typing import Any
 
 from dask_flows.clusters.accidents import HANDLER, TOPIC, Accidents, Hearsay
 from dask_flows.clusters.base import Attached, Tasks, Wanted
-from dask_flows.clusters.connect import count_workers, rpc
+from dask_flows.clusters.connect import RPC_SECONDS, count_workers, register, rpc
 from dask_flows.clusters.losses import tell_lost, tell_starved
 from dask_flows.clusters.probe import Probe, find_pulse, shake_hands
 from dask_flows.clusters.watch import Look, SchedulerWatch, WorkersWatch
@@ -55,6 +55,11 @@ class Lookout:
             self._told = True
         self._looked = self._asked = self._probed = self._clock.monotonic()
 
+    def reopen(self) -> None:
+        """Do the same with a scheduler that has come back; raises whatever keeps it from that."""
+        if self._told:
+            register(self._client, Accidents(), RPC_SECONDS)
+
     def listen(self) -> None:
         """Hear of lost workers; a scheduler that comes back has forgotten who listens."""
         self._client.subscribe_topic(TOPIC, self.hearsay)
@@ -90,12 +95,13 @@ class Lookout:
             self._seek()
         now = self._clock.monotonic()
         seconds, self._asked = min(now - self._asked, LONGEST_ASK), now
-        count = count_workers(self._client)
+        count: int | None
         told = rpc(self._client, HANDLER, tag=self._wanted.tag) if self._told else None
         if isinstance(told, dict):
             self.hearsay.spilling(told["spilling"], tasks.workers if tasks else ())
-            waiting = bool(told["waiting"])
+            count, waiting = int(told["workers"]), bool(told["waiting"])
         else:
+            count = count_workers(self._client)
             futures = list(self._client.futures.values())
             waiting = any(future.status == "pending" for future in futures)
         lost = self._workers.see(seconds, count, waiting=waiting)

@@ -12,8 +12,8 @@ import functools
 import io
 import pickle as python_pickle
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
 
@@ -21,6 +21,7 @@ from cloudpickle import cloudpickle
 from distributed import client, scheduler
 from distributed.protocol import pickle
 
+from dask_flows.layers import ABSENT, Layers
 from dask_flows.modules import MARK, ORIGIN_PATH
 
 # Those who took the function itself, by ``from … import dumps``.
@@ -33,18 +34,40 @@ _Dask: Any = pickle._DaskPickler  # noqa: SLF001
 _TABLE = dict(_Cloud._dispatch_table)  # noqa: SLF001
 
 
-@contextmanager
-def by_value() -> Iterator[None]:
+def by_value() -> AbstractContextManager[None]:
     """Pickle by value what is marked for it, while the context lasts."""
-    undo = install()
-    try:
-        yield
-    finally:
-        undo()
+    return _installed.added({"by value": True})
 
 
 def install() -> Callable[[], None]:
     """Pickle by value what is marked for it, from now on; returns what undoes it."""
+    return _installed.add({"by value": True})
+
+
+class _Switch:
+    """Whether Dask pickles by value: once, for however many want it."""
+
+    def __init__(self) -> None:
+        self._undo: Callable[[], None] | None = None
+
+    def read(self, _: str) -> Any:
+        """Return whether it is on."""
+        return ABSENT if self._undo is None else True
+
+    def write(self, _: str, value: Any) -> None:
+        """Turn it on or off."""
+        if value is not ABSENT and self._undo is None:
+            self._undo = _change()
+        elif value is ABSENT and self._undo is not None:
+            undo, self._undo = self._undo, None
+            undo()
+
+
+_switch = _Switch()
+_installed = Layers(_switch.read, _switch.write)
+
+
+def _change() -> Callable[[], None]:
     original, restore = pickle.dumps, cloudpickle._class_setstate  # noqa: SLF001
     changed = _preferring_value(original)
     for module in _TAKERS:

@@ -11,7 +11,7 @@ from dask_flows.clusters.timeline import REST, Samples, Timeline
 
 NAMES, SLOWEST, FAILURES, WORKERS, STIMULI = 200, 50, 20, 1000, 100
 ERRED, OWN_WISH = "task-erred", "reschedule"  # how Dask's workers begin the names of their stimuli
-LONGEST_TEXT = 300  # characters of a key or an exception
+LONGEST_TEXT = 1000  # characters of a key or an exception; cut again when secrets are masked
 LEAST_PAUSE = 0.25  # seconds between two samples
 
 

@@ -5,13 +5,15 @@ from typing import Any
 
 from distributed.deploy.spec import SpecCluster
 
-from dask_flows.clusters.base import Attached, Hear, Scaling, Tasks, Wanted
-from dask_flows.clusters.connect import count_workers, rpc
+from dask_flows.clusters.base import Attached, Hear, Say, Scaling, Tasks, Wanted
+from dask_flows.clusters.connect import RPC_SECONDS, count_workers, register, rpc
 from dask_flows.clusters.equip import equip_all
 from dask_flows.clusters.lacking import SCHEDULER, WORKERS, Lacking
-from dask_flows.clusters.lookout import LOOK_SECONDS, Lookout
+from dask_flows.clusters.latecomers import Latecomers
+from dask_flows.clusters.lookout import LOOK_SECONDS, TRIES, Lookout
 from dask_flows.clusters.output import TOPIC, Receiver
 from dask_flows.clusters.tally import HANDLER, Tally
+from dask_flows.compatibility import Needs
 from dask_flows.deadline import Clock
 from dask_flows.errors import DaskFlowsError
 
@@ -28,6 +30,8 @@ class Session:
         self._receiver = Receiver(wanted.tag, hear, strict=wanted.shared)
         self.lookout = Lookout(wanted, attached, clock)
         self._counted = False
+        self._latecomers: Latecomers | None = None
+        self._resumes = 0  # how often to try yet
         self._there_before: weakref.WeakSet[Any] = weakref.WeakSet(_clusters_here())
 
     def open(self, lacking: Lacking) -> None:
@@ -43,6 +47,11 @@ class Session:
         if self.wanted.equip and (wrong := equip_all(self.client, lasting=self._counted)):
             lacking.note("worker output is not shown", WORKERS, wrong)
         self.lookout.open()
+
+    def watch_latecomers(self, needs: Needs, say: Say) -> None:
+        """Name workers that join from now on and do not fit, and keep them from tasks where that harms nobody."""
+        self._latecomers = Latecomers(self.client, self.wanted, needs, say)
+        self._latecomers.watch()
 
     def tasks(self) -> Tasks | None:
         """Return how far the run's tasks are; None if the scheduler does not count them."""
@@ -79,11 +88,27 @@ class Session:
         lost = self.lookout.look(planned)
         if away and not self.lookout.away:
             self._listen()  # a new scheduler knows nothing of us
+            self._resumes = TRIES
+        if self._resumes and lost is None and self.lookout.answers:
+            self._resumes -= 1
+            self._resume()
         return lost
 
     def blamed(self, error: BaseException) -> DaskFlowsError | None:
         """Return how a lost cluster explains an error that the flow raised; None if it does not."""
         return self.lookout.blamed(error)
+
+    def _resume(self) -> None:
+        """Give a scheduler that has come back what the last one had."""
+        try:
+            if self._counted:
+                register(self.client, Tally(), RPC_SECONDS)
+            self.lookout.reopen()
+            if self._latecomers is not None:
+                self._latecomers.resume()
+        except Exception:  # noqa: BLE001 - it is tried again some looks long; the run goes on without, too
+            return
+        self._resumes = 0
 
     def _listen(self) -> None:
         self.client.subscribe_topic(TOPIC, self._receiver)

@@ -13,6 +13,7 @@ import dask
 from dask.base import annotate
 from dask.context import thread_state
 
+from dask_flows.clusters.base import Say
 from dask_flows.clusters.coroutines import coroutine_task
 
 ANNOTATION = "dask-flows"
@@ -23,6 +24,8 @@ PRELOAD = "dask_flows.clusters.client_preload"
 PRELOAD_TEXT = (
     f"try:\n    from {PRELOAD} import dask_setup, dask_teardown\nexcept ImportError:\n    pass\n"
 )
+
+SEND = "_graph_to_futures"  # a client's way for all graphs
 
 # They say at INFO, for each new client, that they load the preload above.
 QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}
@@ -39,7 +42,7 @@ def tag_new_clients() -> None:
 
 def tag_client(client: Any) -> None:
     """Let a client tag its tasks; one whose version of Dask works otherwise stays as it is."""
-    send = getattr(client, "_graph_to_futures", None)
+    send = getattr(client, SEND, None)
     if send is None:
         return
 
@@ -50,7 +53,17 @@ def tag_client(client: Any) -> None:
         with annotate(**{ANNOTATION: tag}):
             return send(*args, **kwargs)
 
-    client._graph_to_futures = tagged  # noqa: SLF001 - there is no hook
+    setattr(client, SEND, tagged)  # there is no hook
+
+
+def tell_untagged(client: Any, say: Say) -> None:
+    """Say what a run goes without if its client cannot tag tasks."""
+    if not hasattr(client, SEND):
+        say(
+            "warning: this version of Dask does not let the run mark its tasks: they are not counted, and on a "
+            "shared cluster what they print is not shown; use the version that the release has",
+            event="environment",
+        )
 
 
 def current_tag() -> str | None:

@@ -9,6 +9,7 @@ from dask_flows.clusters.tags import ANNOTATION
 
 HANDLER = "dask_flows_tally"
 REMEMBERED = 1000  # runs; the oldest are forgotten, a shared scheduler lives long
+COUNTED = {"memory": "done", "erred": "failed"}  # what a task's state counts as
 
 
 class Tally(SchedulerPlugin):
@@ -19,6 +20,7 @@ class Tally(SchedulerPlugin):
 
     def __init__(self) -> None:
         self._runs: dict[str, dict[str, Any]] = {}
+        self._before: dict[Any, str] = {}  # states of tasks that had ended and may do so again
         self._scheduler: Any = None
 
     async def start(self, scheduler: Any) -> None:
@@ -38,20 +40,27 @@ class Tally(SchedulerPlugin):
             self._of(next(iter(tagged.values())))["total"] += len(tagged)
 
     def transition(self, key: Any, start: str, finish: str, *_: Any, **kwargs: Any) -> None:
-        """Count the tasks that a worker has ended; called for every change, so it leaves early."""
-        if start != "processing" or finish not in ("memory", "erred"):
-            return
-        task = self._scheduler.tasks.get(key)
-        tag = (task.annotations or {}).get(ANNOTATION) if task is not None else None
-        if tag is None:
-            return
-        counts = self._of(tag)
-        if finish == "erred":
-            counts["failed"] += 1
-            return
-        counts["done"] += 1
-        state = self._scheduler.workers.get(kwargs.get("worker"))
-        if state is not None:
+        """Count the tasks that a worker has ended; called for every change, so it leaves early.
+
+        A task that ends again, because its result was lost or it is tried anew, counts once.
+        """
+        if start in COUNTED and finish == "released":
+            self._before[key] = start
+        elif finish == "forgotten":
+            self._before.pop(key, None)
+        elif start == "processing" and finish in COUNTED:
+            before = self._before.pop(key, None)
+            task = self._scheduler.tasks.get(key)
+            tag = (task.annotations or {}).get(ANNOTATION) if task is not None else None
+            if tag is not None:
+                self._count(self._of(tag), before, finish, kwargs.get("worker"))
+
+    def _count(self, counts: dict[str, Any], before: str | None, now: str, worker: Any) -> None:
+        if before is not None:
+            counts[COUNTED[before]] = max(0, counts[COUNTED[before]] - 1)
+        counts[COUNTED[now]] += 1
+        state = self._scheduler.workers.get(worker)
+        if now == "memory" and state is not None:
             name = display_name(state.name)
             counts["workers"][name] = counts["workers"].get(name, 0) + 1
 

@@ -36,8 +36,8 @@ class Told:
     silent: Collection[str] = ()
 
 
-def of_runner(imported: Collection[str]) -> dict[str, str | None]:
-    """Return what is installed here."""
+def installed_here(imported: Collection[str]) -> dict[str, str | None]:
+    """Return what this process has."""
     return read_versions(versions.get_versions(packages=[*_ASKED, *imported]))
 
 

@@ -25,7 +25,7 @@ from typing import (
 )
 
 from dask_flows.flows import scalars
-from dask_flows.flows.faults import Misfit, every, misfit, named, said, short
+from dask_flows.flows.faults import Misfit, every, misfit, named, refused, short
 from dask_flows.flows.records import is_record, record
 
 _TRANSPARENT = (Annotated, ClassVar, Final, Required, NotRequired)
@@ -71,7 +71,7 @@ def _one_of(value: Any, hint: Any, at: str) -> Any:
             return convert(value, one, at)
         except Misfit as fault:
             faults.append(fault)
-    plainly = f"{at} is {said(value)}, not "
+    plainly = refused(value, at)
     inside = [fault for fault in faults if not fault.faults[0].startswith(plainly)]
     if len(inside) == 1:  # it is like this one, and what is wrong inside says more
         raise inside[0]

@@ -2,11 +2,16 @@
 
 import inspect
 import json
+import re
 import types
 from collections.abc import Callable, Iterable
 from typing import Any, Union, get_args, get_origin
 
+from dask_flows.masking import Secrets, is_secret
+
 LONGEST_SHOWN = 40  # characters of a value in a message
+_PARTS = re.compile(r"[^\w-]+")
+_OF_KEY = re.compile(r"^key .* of (?=\S+$)")
 
 
 class Misfit(Exception):
@@ -19,18 +24,28 @@ class Misfit(Exception):
 
 def misfit(value: Any, wanted: Any, at: str) -> Misfit:
     """Return the fault of a value that is of another type; ``wanted`` is a type or words."""
-    return Misfit(
-        f"{at} is {said(value)}, not {wanted if isinstance(wanted, str) else named(wanted)}"
-    )
+    return Misfit(f"{refused(value, at)}{wanted if isinstance(wanted, str) else named(wanted)}")
 
 
-def said(value: Any) -> str:
-    """Tell a JSON value in words."""
+def refused(value: Any, at: str) -> str:
+    """Begin the fault of a value that is of another type; a secret is not quoted."""
+    return f"{at} is {said(value, hidden=is_hidden(at))}, not "
+
+
+def is_hidden(at: str) -> bool:
+    """Whether a part of a value's path is called like a secret."""
+    return any(map(is_secret, _PARTS.split(_OF_KEY.sub("", at))))
+
+
+def said(value: Any, *, hidden: bool = False) -> str:
+    """Tell a JSON value in words; of a hidden one only what it is."""
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     kind = {str: "text", int: "the number", float: "the number", list: "a list", dict: "a mapping"}
     word = kind.get(type(value), f"a {type(value).__name__}")
-    shown = short(value)
+    if hidden:
+        return "a number" if word == "the number" else word
+    shown = short(Secrets().data(value) if type(value) in (str, list, dict) else value)
     return f"{word} {shown}" if word == "the number" else f"{word} ({shown})"
 
 

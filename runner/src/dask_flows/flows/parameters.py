@@ -10,6 +10,7 @@ from dask_flows.flows.convert import convert
 from dask_flows.flows.faults import Misfit
 from dask_flows.flows.hints import hints_of, is_client
 from dask_flows.flows.records import near
+from dask_flows.masking import MASK, Secrets, is_secret
 
 _GIVEN_BY_CALLER = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -54,7 +55,9 @@ def bind(
         except Misfit as wrong:
             faults += wrong.faults
     if faults:
-        raise BadParameters("; ".join(faults), where=reference, do=_usage(named))
+        secrets = Secrets.of(parameters)  # a class of the flow's may quote what it refuses
+        told = "; ".join(map(secrets.values_out, faults))
+        raise BadParameters(told, where=reference, do=_usage(named))
     return arguments, clients
 
 
@@ -132,8 +135,10 @@ def _usage(named: Mapping[str, inspect.Parameter]) -> str:
 def _show(name: str, parameter: inspect.Parameter) -> str:
     if parameter.default is parameter.empty:
         return name
+    if is_secret(name) and parameter.default not in (None, ""):
+        return f"{name}={MASK}"
     try:
-        shown = repr(parameter.default)
+        shown = Secrets().text(repr(parameter.default))
     except Exception:  # noqa: BLE001 - a default may be any object
         shown = "…"
     short = shown if len(shown) <= LONGEST_DEFAULT else f"{shown[: LONGEST_DEFAULT - 1]}…"

@@ -1,10 +1,10 @@
 """The report of a run: ``run.json`` for programs and ``report.html`` for people.
 
 ``model`` says what is kept, ``reading`` makes it of what the scheduler has recorded, ``findings`` puts it
-into words, ``page`` draws it, ``writing`` writes it. Nothing here knows Dask, and nothing asks the clock.
+into words, ``masking`` takes secrets out, ``page`` draws it, ``writing`` writes it. Nothing here knows Dask, and nothing asks the clock.
 """
 
-from dask_flows.report.masking import mask, mask_words
+from dask_flows.report.masking import WITHHELD, hide, reveals
 from dask_flows.report.model import Mark, Record, Run
 from dask_flows.report.reading import read
 from dask_flows.report.writing import DASK_REPORT, PAGE, prepare, save
@@ -12,12 +12,13 @@ from dask_flows.report.writing import DASK_REPORT, PAGE, prepare, save
 __all__ = [
     "DASK_REPORT",
     "PAGE",
+    "WITHHELD",
     "Mark",
     "Record",
     "Run",
-    "mask",
-    "mask_words",
+    "hide",
     "prepare",
     "read",
+    "reveals",
     "save",
 ]

@@ -14,14 +14,11 @@ DATA, PAGE, DASK_REPORT = "run.json", "report.html", "dask-report.html"
 
 
 def prepare(folder: Path) -> None:
-    """Make the folder and try to write there; raises UsageError."""
+    """Make the folder and try to write there, which leaves what is in it; raises UsageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        # A report of an earlier run must not be taken for this one's.
-        for name in (DATA, PAGE, DASK_REPORT):
-            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"the report cannot be written: {error.strerror or error}",
@@ -31,8 +28,10 @@ def prepare(folder: Path) -> None:
 
 
 def save(folder: Path, record: Record, *, dask_report: str | None = None) -> Path:
-    """Write run.json and report.html; returns the latter. Raises OSError."""
-    if dask_report is not None:
+    """Write run.json and report.html, replace those of an earlier run; returns the latter. Raises OSError."""
+    if dask_report is None:
+        (folder / DASK_REPORT).unlink(missing_ok=True)
+    else:
         _write(folder / DASK_REPORT, dask_report)
     findings = find(record)
     told = record.to_dict([{"level": one.level, "text": one.text} for one in findings])

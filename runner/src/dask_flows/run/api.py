@@ -10,6 +10,7 @@ from dask_flows.clusters import Asked
 from dask_flows.config import Environment
 from dask_flows.deadline import CONNECT_TIMEOUT, SCHEDULER_TIMEOUT, WORKERS_TIMEOUT, SystemClock
 from dask_flows.errors import UsageError
+from dask_flows.layers import only_run
 from dask_flows.run.asking import ask
 from dask_flows.run.finding import name_of
 from dask_flows.run.inside import carry_out
@@ -45,12 +46,12 @@ def run(
     """Run a flow and return how it ended; what the flow raises is in the outcome.
 
     ``flow`` is a function, a reference like ``flow.py:main``, or the words of a command. The options are
-    those of ``dask-flows run``, times in seconds; ``output=None`` writes nothing. Raises UsageError for
-    options that contradict each other. A signal that ends the run does its usual work afterwards: Ctrl-C
-    raises KeyboardInterrupt.
+    those of ``dask-flows run``, times in seconds; ``output=None`` writes nothing. While a cluster of
+    ``dask_flows.cluster`` is open, the run uses it unless told otherwise. Raises UsageError for options that
+    contradict each other, and while another run of this process is on. A signal that ends the run does its
+    usual work afterwards: Ctrl-C raises KeyboardInterrupt.
     """
     refuse_in_workers()
-    environment, clock = Environment.read(), SystemClock()
     asked = Asked(
         mode=mode,
         address=address,
@@ -62,9 +63,9 @@ def run(
         cluster_kwargs=cluster_kwargs,
         adapt=adapt,
     )
-    request = ask(
+    return _carried_out(
         asked,
-        environment,
+        output,
         client_kwargs=client_kwargs,
         **_named(flow),
         parameters=dict(parameters or {}),
@@ -77,7 +78,15 @@ def run(
         debug=debug,
         show_dashboard=True,
     )
-    return carry_out(request, ui_for(output, environment), environment, clock)
+
+
+def _carried_out(asked: Asked, output: Output, **rest: Any) -> RunOutcome:
+    """Run it as the only run of this process, on an open cluster unless it asks for workers of its own."""
+    with only_run():
+        own = any(one is not None for one in (asked.workers, asked.threads, asked.memory))
+        environment, clock = Environment.read(inside=not own), SystemClock()
+        request = ask(asked, environment, **rest)
+        return carry_out(request, ui_for(output, environment), environment, clock)
 
 
 def ui_for(output: Output, environment: Environment) -> Ui:

@@ -7,6 +7,7 @@ into a pipe; a thread reads it there.
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 
 
@@ -22,7 +23,7 @@ class Bell:
         read, self._write = os.pipe()
         os.set_blocking(self._write, False)
         self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=self._forget)
+        _open.add(self)
         thread = threading.Thread(target=self._listen, args=(read,), name="dask-flows-bell")
         thread.daemon = True
         thread.start()
@@ -36,8 +37,10 @@ class Bell:
             signal.set_wakeup_fd(now)  # somebody else's, who came later
         os.close(self._write)
         self._write = -1
+        _open.discard(self)
+        self._ring = _nobody  # a timer of a late signal must not hold the run
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """Leave the pipe to the parent: signals of a forked process are its own."""
         if self._write >= 0 and (now := signal.set_wakeup_fd(-1)) not in (self._write, -1):
             signal.set_wakeup_fd(now)
@@ -45,7 +48,21 @@ class Bell:
     def _listen(self, read: int) -> None:
         while numbers := os.read(read, 64):
             for number in numbers:
-                timer = threading.Timer(self._seconds, self._ring, [number])
+                timer = threading.Timer(self._seconds, lambda n=number: self._ring(n))
                 timer.daemon = True
                 timer.start()
         os.close(read)
+
+
+def _nobody(_: int) -> None:
+    """Hear nothing."""
+
+
+def _forget() -> None:
+    for bell in list(_open):
+        bell.forget()
+
+
+_open: weakref.WeakSet[Bell] = weakref.WeakSet()
+# Once, because it cannot be undone: what it knows stays for ever.
+os.register_at_fork(after_in_child=_forget)

@@ -23,18 +23,18 @@ def check_environment(session: "Session", request: Request, say: Say) -> None:
     """
     if not session.wanted.remote:
         return
-    from dask_flows.clusters import latecomers, versions
+    from dask_flows.clusters import versions
     from dask_flows.flows.imports import imported_packages
 
     imported = imported_packages(_module_of(request), RULED)
     needs = Needs(
-        runner=versions.of_runner(imported),
+        runner=versions.installed_here(imported),
         imported=imported,
         strict=request.strict_environment,
         compresses=versions.compresses(),
     )
     # Before the question, so that no worker joins unseen between the two.
-    latecomers.watch_latecomers(session.client, session.wanted.tag, needs, say)
+    session.watch_latecomers(needs, say)
     told = versions.ask(session.client, imported)
     silent = [*([] if told.scheduler else ["the scheduler"]), *told.silent]
     for name in silent:

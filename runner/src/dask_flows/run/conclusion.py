@@ -27,8 +27,18 @@ def with_result(ending: Ending) -> tuple[Ending, str]:
     try:
         return replace(ending, result=check_result(ending.result)), ""
     except UsageError as error:
-        shown = f"result {shorten(ending.result)}"
-        return replace(ending, result=None), f"{shown}\nwarning: the result is not kept: {error}"
+        why = str(error)
+    except BaseException as error:  # noqa: BLE001 - methods of the user's objects run here
+        why = f"it cannot be written as JSON: {type(error).__name__}"
+    shown = f"result {_shown(ending.result)}"
+    return replace(ending, result=None), f"{shown}\nwarning: the result is not kept: {why}"
+
+
+def _shown(result: object) -> str:
+    try:
+        return shorten(result)
+    except BaseException:  # noqa: BLE001 - methods of the user's objects run here
+        return f"of type {type(result).__name__}, which cannot be shown"
 
 
 def show(ui: Ui, ending: Ending, complaint: str, seconds: float, session: "Session | None") -> None:

@@ -1,10 +1,12 @@
 """Who a run lives with: a process of its own, or a program that goes on afterwards."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from dask_flows.layers import only_run
 from dask_flows.run.ending import Ending
-from dask_flows.run.stopping import Cause, Stopper, _Word
+from dask_flows.run.stopping import Cause, Stopper
 
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session
@@ -20,6 +22,10 @@ class Host:
 
     def __init__(self, close_seconds: float | None = None) -> None:
         self._close_seconds = close_seconds
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Be the only run of the process; raises UsageError if there is another."""
+        return only_run()
 
     def stopper(self, last_words: LastWords) -> Stopper:
         """Return what stops the run; it may end the process."""
@@ -52,4 +58,4 @@ class Patient(Stopper):
 
     def closing(self) -> None:
         """Say that the outcome is delivered; a signal from here on ends the wait."""
-        self._words.put(_Word.CLOSE)
+        self.close_in_time()

@@ -12,11 +12,12 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.config import Environment
 from dask_flows.deadline import Clock
+from dask_flows.layers import withdraw
 from dask_flows.outcome import CANCELLED
 from dask_flows.run.ending import Ending, stopped
 from dask_flows.run.host import Host, LastWords, Patient
@@ -76,6 +77,10 @@ class _Inside(Host):
         if self._outcome is None:  # a run that cannot even say how it ended
             return _outcome(stopped(self.cause or _INTERRUPTED), None, self._request)
         return self._outcome
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Leave it to whoever has asked for the run: it was the only one already then."""
+        return nullcontext()
 
     def stopper(self, last_words: LastWords) -> Stopper:  # noqa: ARG002 - nothing is ended
         """Return what interrupts the main thread once more instead of ending the process."""
@@ -137,11 +142,13 @@ class _Elsewhere(_Inside):
             if self._stopper is not None:
                 self._stopper.stop(_INTERRUPTED)
             thread.join(GRACE + CLOSE_SECONDS)
+            withdraw(thread)  # of one that does not stop
             raise
         if self._failure is not None:
             raise self._failure
         thread.join(LAST_WORDS)
         if thread.is_alive():
+            withdraw(thread)  # the next run of this process must not take its cluster
             warnings.warn(
                 f"{self._request.name} does not stop; it goes on in the thread {thread.name}",
                 ResourceWarning,

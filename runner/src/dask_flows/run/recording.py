@@ -7,11 +7,13 @@ import platform
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.deadline import Clock, Deadline, timestamp
+from dask_flows.masking import Secrets
 from dask_flows.run.ending import Ending
 from dask_flows.run.request import Request
 from dask_flows.run.status import RUNNING
@@ -92,17 +94,23 @@ class Recording:
         self.save(ending, ui, quick=True)
 
     def _save(self, folder: Path, ending: Ending, *, quick: bool) -> Path:
-        from dask_flows.report import Mark, read, save
+        from dask_flows.report import WITHHELD, Mark, hide, read, reveals, save
 
         self._ended.set()
-        run, source = self._run(ending), self._source
+        secrets = Secrets.of(self._request.parameters, self._request.command or ())
+        run, source = self._run(ending, secrets), self._source
         fresh = self._read(source.end) if source is not None else False
         raw, at = self._last or (None, 0.0)
         marks = [Mark(name, at) for name, at in self._marks]
-        record = read(run, marks, raw, at=at, last=fresh)
+        record = hide(read(run, marks, raw, at=at, last=fresh), secrets)
         page = save(folder, record)
-        made = source.dask_report(run.name) if source is not None and fresh and not quick else None
-        return page if made is None else save(folder, record, dask_report=made)
+        asked = source is not None and fresh and not quick
+        made = source.dask_report(record.run.name) if source is not None and asked else None
+        if made is None:
+            return page
+        if reveals(made, secrets):
+            return save(folder, replace(record, missing=(*record.missing, WITHHELD)))
+        return save(folder, record, dask_report=made)
 
     def _watch(self) -> None:
         source = self._source
@@ -119,12 +127,12 @@ class Recording:
             self._last = (raw, self._since.elapsed)
         return raw is not None
 
-    def _run(self, ending: Ending) -> "Run":
-        from dask_flows.report import Run, mask, mask_words
+    def _run(self, ending: Ending, secrets: Secrets) -> "Run":
+        from dask_flows.report import Run
 
         request, session = self._request, self._session
         return Run(
-            name=request.flow or " ".join(mask_words(request.command or ())),
+            name=request.flow or " ".join(secrets.words(request.command or ())),
             kind="flow" if request.flow is not None else "command",
             mode=session.wanted.mode if session is not None else request.mode,
             shared=session is not None and session.wanted.shared,
@@ -132,18 +140,18 @@ class Recording:
             tag=session.wanted.tag if session is not None else "",
             address=session.attached.address if session is not None else request.address or "",
             dashboard=session.attached.dashboard if session is not None else None,
-            parameters=mask(request.parameters),
+            parameters=request.parameters,
             versions=_versions(),
             start=self._start,
             finish=timestamp(self._clock.now()),
             seconds=self._since.elapsed,
             outcome=ending.outcome,
             reason=ending.reason,
-            message=mask(ending.message),
+            message=ending.message,
             exit_code=ending.exit_code,
             exception=ending.exception,
-            traceback=mask(ending.traceback),
-            result=mask(ending.result),
+            traceback=ending.traceback,
+            result=ending.result,
         )
 
 

@@ -31,13 +31,14 @@ from dask_flows.run.recording import Recording
 from dask_flows.run.report import FINISH_SECONDS, Reporter
 from dask_flows.run.request import Request
 from dask_flows.run.status import CLOSING, CLUSTER, RUNNING, Status
-from dask_flows.run.stopping import Cause, Stopped, cause_of
+from dask_flows.run.stopping import Cause, cause_of
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session
 
 SCALING_BEAT, QUIET_BEAT = 2.0, 10.0  # seconds
+INTERRUPTED = 130  # what Python itself makes of a KeyboardInterrupt
 
 Program = Callable[["Session"], Any]
 
@@ -52,14 +53,16 @@ def run(
 ) -> int:
     """Run it; returns the exit code. ``host`` is whom the run lives with: it ends what does not close.
 
-    Raises UsageError only for an attempt whose token cannot be read: then there is nobody to report to.
+    Raises UsageError only for an attempt whose token cannot be read: then there is nobody to report to;
+    and for a second run in one process.
     """
     attempt = request.attempt
     channel = None
     if attempt is not None:
         channel = Channel(attempt, environment.pod_uid, environment.pod_name, clock)
-    one = _Run(request, ui, environment, clock, channel=channel, host=host or Host())
-    with ui.capturing():
+    host = host or Host()
+    one = _Run(request, ui, environment, clock, channel=channel, host=host)
+    with host.turn(), ui.capturing():
         return one.to_its_end()
 
 
@@ -96,11 +99,13 @@ class _Run:
         stack = ExitStack()
         with self._stopper:
             raised = self._stopper.guard(lambda: self._steps(stack))
-            with suppress(Exception):  # of what shows it: the outcome stands
+            with suppress(BaseException):  # of what shows it: the outcome stands
                 self._conclude(raised)
             self._stopper.closing()
             with suppress(BaseException):  # whatever closing meets, the run is over
                 stack.close()
+            if self._stopper.cause is not None:
+                self._offspring.end()  # what a flow has started has not heard the signal
             if raised is not None:
                 let_go(raised)
         return self._stopper.exit_code
@@ -188,8 +193,10 @@ class _Run:
     def _ending(self, raised: BaseException | None) -> Ending:
         if raised is None:
             return success(self._result)
-        if isinstance(raised, Stopped | KeyboardInterrupt):
-            return stopped(cause_of("Cancelled", "interrupted"))
+        if isinstance(
+            raised, KeyboardInterrupt
+        ):  # nobody has stopped the run: the flow itself says so
+            return stopped(Cause("Cancelled", "the flow raised KeyboardInterrupt", INTERRUPTED))
         try:
             return failure(raised, self._request.name, self._session, debug=self._request.debug)
         except Exception as strange:  # noqa: BLE001 - a user's exception may fail to show itself
@@ -200,12 +207,12 @@ class _Run:
         cause = self._stopper.settle()
         ending = stopped(cause) if cause is not None else self._ending(raised)
         self._stopper.ends_with(ending.exit_code)
-        seconds = self._since.elapsed
-        self._host.ended(ending, raised, self._session, self._status, seconds)
+        seconds, whole = self._since.elapsed, ending
         ending, complaint = with_result(ending)
         self._stamp("finish")
         self._record(ending)
         try:
+            self._host.ended(whole, raised, self._session, self._status, seconds)
             show(self._ui, ending, complaint, seconds, self._session)
         finally:
             self._status.enter(CLOSING)

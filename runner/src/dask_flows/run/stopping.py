@@ -186,7 +186,11 @@ class Stopper:
     def closing(self) -> None:
         """Say that the outcome is delivered; from here the closing has its time."""
         if self.cause is None and self._close_seconds is not None:
-            self._words.put(_Word.CLOSE)
+            self.close_in_time()
+
+    def close_in_time(self) -> None:
+        """Give the closing its time from now on, whatever came before; a signal ends the wait."""
+        self._words.put(_Word.CLOSE)
 
     @property
     def exit_code(self) -> int:

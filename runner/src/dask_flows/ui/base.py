@@ -1,6 +1,7 @@
 """What a run's output must be able to do, and the words that all forms share."""
 
-from contextlib import AbstractContextManager
+import os
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Protocol, TextIO
 
 LONGEST_VALUE = 500  # characters of a result that is shown
@@ -68,3 +69,21 @@ def printable(text: str, stream: TextIO) -> str:
     """Return what the stream's encoding can hold."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def write_through(stream: TextIO, text: str) -> None:
+    """Write and flush; a stream whose reader has gone takes no more, and the run goes on."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # Else the interpreter would fail at its end over what is left in the buffer.
+        with suppress(OSError, ValueError, AttributeError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+    except (
+        OSError,
+        ValueError,
+    ):  # a full disk, a closed stream: nothing that a flow has done wrong
+        return

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, TextIO, cast
 
 from dask_flows.deadline import Clock, timestamp
+from dask_flows.ui.base import write_through
 
 DRAIN_SECONDS = 0.5
 
@@ -47,7 +48,7 @@ class JsonLines:
 
     def flush(self) -> None:
         """Flush the stream."""
-        self._stream.flush()
+        write_through(self._stream, "")
 
     @contextmanager
     def capturing(self) -> Iterator[None]:
@@ -101,8 +102,7 @@ class JsonLines:
     def _write(self, event: dict[str, Any]) -> None:
         line = json.dumps({"time": timestamp(self._clock.now()), **event}, default=str)
         with self._lock:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+            write_through(self._stream, f"{line}\n")
 
 
 class _Lines:

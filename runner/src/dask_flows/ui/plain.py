@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TextIO
 
 from dask_flows.deadline import Clock
-from dask_flows.ui.base import counts, printable
+from dask_flows.ui.base import counts, printable, write_through
 
 
 class Plain:
@@ -41,7 +41,7 @@ class Plain:
 
     def flush(self) -> None:
         """Flush the stream."""
-        self._stream.flush()
+        write_through(self._stream, "")
 
     def capturing(self) -> AbstractContextManager[None]:
         """Let the flow write as it likes."""
@@ -59,5 +59,4 @@ class Plain:
     def _line(self, text: str) -> None:
         with self._lock:
             # In one call, so that lines of several threads do not mix.
-            self._stream.write(f"{printable(text, self._stream)}\n")
-            self._stream.flush()
+            write_through(self._stream, f"{printable(text, self._stream)}\n")
