@@ -28,10 +28,9 @@ class Local:
     @contextmanager
     def attached(self, deadline: Deadline, say: Say) -> Iterator[Attached]:
         """Start scheduler and workers; raises ClusterTimeout, UsageError for a size that is none."""
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
-        start: Any = LocalCluster  # distributed is typed in part
-        connect: Any = Client
+        connect: Any = Client  # distributed is typed in part
         workers, threads = sizes(self._wanted)
         say(
             f"cluster local: {counted(workers, 'worker')} with {counted(threads, 'thread')} each"
@@ -42,27 +41,15 @@ class Local:
             threads=threads,
         )
         show = self._wanted.show_dashboard and find_spec("bokeh") is not None
+        settings = {
+            LOCAL_KEY: True,  # worker processes inherit it
+            "distributed.scheduler.no-workers-timeout": f"{self._wanted.workers_timeout}s",
+        }
+        seconds = max(1.0, min(deadline.remaining(), LONGEST_CONNECT))
         with (
-            with_settings(
-                {
-                    LOCAL_KEY: True,  # worker processes inherit it
-                    "distributed.scheduler.no-workers-timeout": f"{self._wanted.workers_timeout}s",
-                }
-            ),
-            start(
-                n_workers=workers,
-                threads_per_worker=threads,
-                dashboard_address="127.0.0.1:0" if show else None,
-                # Without a dashboard it would try 8787, and complain where another run has that.
-                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                preload=[PRELOAD],
-                **self._memory(),
-            ) as cluster,
-            connect(
-                cluster,
-                timeout=max(1.0, min(deadline.remaining(), LONGEST_CONNECT)),
-                **self._wanted.client_kwargs,
-            ) as client,
+            with_settings(settings),
+            self._cluster(workers, threads, show=show) as cluster,
+            connect(cluster, timeout=seconds, **self._wanted.client_kwargs) as client,
         ):
             link = cluster.dashboard_link if show else None
             say(
@@ -76,6 +63,20 @@ class Local:
                 yield Attached(client, cluster.scheduler_address, link, inf)
             finally:
                 cluster.sync(_close_workers, cluster)
+
+    def _cluster(self, workers: int, threads: int, *, show: bool) -> Any:
+        from distributed import LocalCluster
+
+        start: Any = LocalCluster
+        return start(
+            n_workers=workers,
+            threads_per_worker=threads,
+            dashboard_address="127.0.0.1:0" if show else None,
+            # Without a dashboard it would try 8787, and complain where another run has that.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            preload=[PRELOAD],
+            **self._memory(),
+        )
 
     def _memory(self) -> dict[str, Any]:
         if self._wanted.memory is None:
