@@ -190,6 +190,15 @@ def program_origin() -> Origin | None:
     return next((origin_of(folder) for folder in program_folders()), None)
 
 
+def root_of(module: ModuleType) -> Path | None:
+    """Return the folder that a module is imported from, its top package's; None without a file."""
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return None
+    depth = module.__name__.count(".") + (1 if hasattr(module, "__path__") else 0)
+    return Path(file).absolute().parents[depth]
+
+
 def is_own(file: Path, root: Path) -> bool:
     """Whether a file belongs to the flow: below its folder and not installed.
 

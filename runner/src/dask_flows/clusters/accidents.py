@@ -10,7 +10,7 @@ from distributed import SchedulerPlugin
 from dask_flows.clusters.connect import USABLE
 from dask_flows.clusters.losses import size, tell_lost
 from dask_flows.clusters.output import display_name
-from dask_flows.clusters.tags import ANNOTATION
+from dask_flows.clusters.tags import tag_of
 
 HANDLER = "dask_flows_workers"
 TOPIC = "dask-flows-accidents"
@@ -91,13 +91,13 @@ class Accidents(SchedulerPlugin):
         named: dict[str | None, list[str]] = {}
         for key in keys:
             if (task := self._scheduler.tasks.get(key)) is not None:
-                tag = (task.annotations or {}).get(ANNOTATION)
+                tag = tag_of(task)
                 named.setdefault(tag, []).append(name_task(task.prefix.name, key))
         return named
 
     def _waiting(self, tag: str) -> bool:
         ready = chain(self._scheduler.unrunnable, self._scheduler.queued)
-        return any((task.annotations or {}).get(ANNOTATION) == tag for task in ready)
+        return any(tag_of(task) == tag for task in ready)
 
 
 class Hearsay:

@@ -5,6 +5,7 @@ asyncio tasks inherit, and names the asyncio task after the key; the inner ones 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from distributed import worker as _worker
@@ -14,10 +15,11 @@ _CURRENT: Any = getattr(
 )  # absent in other releases: then nothing is known
 
 
-def coroutine_task() -> tuple[Any, Any] | None:
+def coroutine_task(tag_of: Callable[[Any, Any], str | None]) -> tuple[Any, Any] | None:
     """Return the worker and the key of the coroutine that runs here; None outside of them.
 
-    Where the key cannot be known it is one of the same run, if all coroutines on the worker are of one run.
+    Where the key cannot be known it is one of the same run, if all coroutines on the worker are of one run,
+    which ``tag_of(worker, key)`` tells.
     """
     worker = _CURRENT.get(None) if _CURRENT is not None else None
     if worker is None:
@@ -27,19 +29,13 @@ def coroutine_task() -> tuple[Any, Any] | None:
     for key in keys:
         if name == f"execute({key!r})":
             return worker, key
-    runs = {_annotations(worker, key) for key in keys}
+    runs = {tag_of(worker, key) for key in keys}
     return (worker, keys[0]) if len(runs) == 1 else None
 
 
 def _is_coroutine(worker: Any, key: Any) -> bool:
     task = worker.state.tasks.get(key)
     return bool(getattr(getattr(task, "run_spec", None), "is_coro", False))
-
-
-def _annotations(worker: Any, key: Any) -> str:
-    """Return what tells one run from another."""
-    task = worker.state.tasks.get(key)
-    return str(((task.annotations if task is not None else None) or {}).get("dask-flows"))
 
 
 def _name() -> str | None:

@@ -79,7 +79,7 @@ def current_task() -> tuple[Any, Any] | None:
     """Return the worker and the key of the task that runs here; None outside of tasks."""
     key = getattr(thread_state, "key", None)
     if key is None:
-        return coroutine_task()
+        return coroutine_task(task_tag)
     state = getattr(thread_state, "execution_state", None) or {}
     worker = state.get("worker")
     return None if worker is None else (worker, key)
@@ -87,6 +87,10 @@ def current_task() -> tuple[Any, Any] | None:
 
 def task_tag(worker: Any, key: Any) -> str | None:
     """Return the tag of a task that the worker runs."""
-    task = worker.state.tasks.get(key)
-    tag = (task.annotations or {}).get(ANNOTATION) if task is not None else None
+    tag = tag_of(worker.state.tasks.get(key))
     return None if tag is None else str(tag)
+
+
+def tag_of(task: Any) -> Any:
+    """Return the tag in a task's state, the scheduler's or a worker's; None without a tag or a task."""
+    return None if task is None else (task.annotations or {}).get(ANNOTATION)

@@ -5,7 +5,7 @@ from typing import Any
 from distributed import SchedulerPlugin
 
 from dask_flows.clusters.output import display_name
-from dask_flows.clusters.tags import ANNOTATION
+from dask_flows.clusters.tags import ANNOTATION, tag_of
 
 HANDLER = "dask_flows_tally"
 REMEMBERED = 1000  # runs; the oldest are forgotten, a shared scheduler lives long
@@ -51,7 +51,7 @@ class Tally(SchedulerPlugin):
         elif start == "processing" and finish in COUNTED:
             before = self._before.pop(key, None)
             task = self._scheduler.tasks.get(key)
-            tag = (task.annotations or {}).get(ANNOTATION) if task is not None else None
+            tag = tag_of(task)
             if tag is not None:
                 self._count(self._of(tag), before, finish, kwargs.get("worker"))
 

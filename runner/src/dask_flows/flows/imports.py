@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from dask_flows.modules import OWN_PACKAGE, is_own
+from dask_flows.modules import OWN_PACKAGE, is_own, root_of
 
 _EXPECTED = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 # Well-known ones whose module has another name: only for speed, so that no list of files is read for them.
@@ -76,11 +76,9 @@ def _imports_of(module: ModuleType) -> Iterator[str]:
 def _own(flow: str) -> set[str]:
     """Return the modules beside the flow, however they travel: they are no packages."""
     module = sys.modules.get(flow)
-    file = getattr(module, "__file__", None)
-    if module is None or file is None:
+    root = None if module is None else root_of(module)
+    if root is None:
         return set()
-    depth = flow.count(".") + (1 if hasattr(module, "__path__") else 0)
-    root = Path(file).absolute().parents[depth]
     return {name for name, one in list(sys.modules.items()) if _is_below(one, root)}
 
 

@@ -23,6 +23,7 @@ from dask_flows.modules import (
     is_own,
     mark,
     origin_of,
+    root_of,
     unmark,
 )
 
@@ -137,13 +138,11 @@ def _import_module(reference: str, name: str) -> ModuleType:
 
 def _elsewhere(module: ModuleType, folder: Path) -> Origin | None:
     """Mark a module that lies in a folder of PYTHONPATH; returns that folder as its origin."""
-    file = getattr(module, "__file__", None)
+    root = root_of(module)
     top = sys.modules[module.__name__.partition(".")[0]]
-    if file is None or top.__name__ == OWN_PACKAGE:
+    if root is None or top.__name__ == OWN_PACKAGE:
         return None
-    path = Path(file).absolute()
-    depth = module.__name__.count(".") + (1 if hasattr(module, "__path__") else 0)
-    root = path.parents[depth]
+    path = Path(str(module.__file__)).absolute()
     if is_own(path, folder) or not is_own(path, root) or is_installed(root):
         return None
     origin = origin_of(root)
