@@ -1,7 +1,8 @@
 """What the runner costs: 10,000 tiny tasks through ``dask-flows run`` and through a plain client.
 
-Both use the same kind of LocalCluster (2 workers, 1 thread each, no nanny processes) in a process of its
-own. Pairs run in turn, first one and then the other first, so that drift of the machine falls on both.
+The same file in both: as a script, whose functions go to the workers by value, and as a module, which they
+import. Each time the same kind of LocalCluster (2 workers, 1 thread each) in a process of its own. Pairs run
+in turn, first one and then the other first, so that drift of the machine falls on both.
 """
 
 import argparse
@@ -9,13 +10,14 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from stats import paired, spread, write
 
 FLOW = """
-import time
-from distributed import get_client
+import json, sys, time
+from distributed import Client, LocalCluster, get_client
 
 def inc(x):
     return x + 1
@@ -26,39 +28,57 @@ def tiny(tasks: int = 10_000) -> float:
     begin = time.perf_counter()
     client.gather(client.map(inc, range(tasks)))
     return time.perf_counter() - begin
-"""
-PLAIN = """
-import json, sys
-from distributed import Client, LocalCluster
-sys.path.insert(0, sys.argv[1])
-import flow
-if __name__ == "__main__":
+
+def plain(tasks):
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster):
-        print(json.dumps({"result": flow.tiny(int(sys.argv[2]))}))
+        print(json.dumps({"result": tiny(tasks)}))
+
+if __name__ == "__main__":
+    plain(int(sys.argv[1]))
 """
+Way = Callable[[Path, int], float]
 
 
-def plain(folder: Path, tasks: int) -> float:
-    """Time it with a client of one's own."""
-    out = _run([sys.executable, str(folder / "plain.py"), str(folder), str(tasks)])
-    return float(json.loads(out.splitlines()[-1])["result"])
+def as_script(folder: Path, tasks: int) -> float:
+    """Time the file as a script with a client of its own."""
+    return _seconds(folder, [sys.executable, "flow.py", str(tasks)])
 
 
-def through_us(folder: Path, tasks: int, *more: str) -> float:
-    """Time it through the runner; ``more`` are options for it."""
-    out = _run(
-        [sys.executable, "-m", "dask_flows", "run", f"{folder}/flow.py:tiny", "-p", f"tasks={tasks}",
-         "--workers", "2", "--threads", "1", "--output", "json", *more]
-    )  # fmt: skip
-    records = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+def as_module(folder: Path, tasks: int) -> float:
+    """Time the file as a module with a client of its own."""
+    return _seconds(folder, [sys.executable, "-c", f"import flow; flow.plain({tasks})"])
+
+
+def run_file(folder: Path, tasks: int, *more: str) -> float:
+    """Time ``dask-flows run flow.py:tiny``; ``more`` are options for it."""
+    return _through_us(folder, "flow.py:tiny", tasks, *more)
+
+
+def run_module(folder: Path, tasks: int) -> float:
+    """Time ``dask-flows run flow:tiny``."""
+    return _through_us(folder, "flow:tiny", tasks)
+
+
+def _through_us(folder: Path, flow: str, tasks: int, *more: str) -> float:
+    sized = ["--workers", "2", "--threads", "1", "--output", "json"]
+    run = [sys.executable, "-m", "dask_flows", "run", flow, "-p", f"tasks={tasks}"]
+    return _seconds(folder, [*run, *sized, *more])
+
+
+def _seconds(folder: Path, command: list[str]) -> float:
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
+    records = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     return float(next(r["result"] for r in reversed(records) if r.get("result") is not None))
 
 
-def _run(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stdout}\n{done.stderr}")
-    return done.stdout
+PAIRS: tuple[tuple[str, Way, Way], ...] = (
+    ("file", as_script, run_file),
+    ("module", as_module, run_module),
+)
 
 
 def main() -> None:
@@ -67,22 +87,31 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=10)
     parser.add_argument("--tasks", type=int, default=10_000)
     args, _ = parser.parse_known_args()
-    ours, theirs = [], []
+    took: dict[Way, list[float]] = {way: [] for _, *ways in PAIRS for way in ways}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "flow.py").write_text(FLOW)
-        (folder / "plain.py").write_text(PLAIN)
         for turn in range(args.repeat):
-            for way in (plain, through_us) if turn % 2 else (through_us, plain):
-                (ours if way is through_us else theirs).append(way(folder, args.tasks))
-    mean, half = paired(ours, theirs)
+            for _, theirs, ours in PAIRS:
+                for way in (theirs, ours) if turn % 2 else (ours, theirs):
+                    took[way].append(way(folder, args.tasks))
+    ratios = []
+    for kind, theirs, ours in PAIRS:
+        mean, half = paired(took[ours], took[theirs])
+        ratios.append(
+            f"Paired ratios, as a {kind}: **{mean:.3f} ± {half:.3f}** (95 %, {args.repeat} pairs)."
+        )
     write(
         "overhead",
         f"Runner overhead on {args.tasks:,} tiny tasks",
-        ["Seconds from `client.map` to the last result, min / **median** / max; pairs in turn.",
-         f"Mean of the paired ratios: **{mean:.3f} ± {half:.3f}** (95 %, {len(ours)} pairs)."],
+        ["Seconds from `client.map` to the last result, min / **median** / max; pairs in turn.", *ratios],
         ["", "seconds"],
-        [["plain `Client.map`", spread(theirs)], ["through `dask-flows run`", spread(ours)]],
+        [
+            ["`python flow.py`, its own `LocalCluster`", spread(took[as_script])],
+            ["`dask-flows run flow.py:tiny`", spread(took[run_file])],
+            ["`import flow`, its own `LocalCluster`", spread(took[as_module])],
+            ["`dask-flows run flow:tiny`", spread(took[run_module])],
+        ],
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from overhead import FLOW, through_us
+from overhead import FLOW, run_file
 from stats import paired, spread, write
 
 LIMIT = 1.03
@@ -21,7 +21,7 @@ def once(folder: Path, tasks: int, *, save: bool) -> tuple[float, float]:
     """Return the seconds of the flow and those of the whole process."""
     begin = time.perf_counter()
     more = ("--save", str(folder / "report")) if save else ()
-    flow = through_us(folder, tasks, *more)
+    flow = run_file(folder, tasks, *more)
     return flow, time.perf_counter() - begin
 
 

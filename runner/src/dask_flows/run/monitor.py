@@ -26,14 +26,16 @@ class Monitor:
     def __init__(self, session: "Session", status: Status, stopper: Stopper, ui: Ui) -> None:
         self._session, self._status, self._stopper, self._ui = session, status, stopper, ui
         self._ended = threading.Event()
+        self._telling = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="dask-flows-monitor", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._tell()  # what befell a worker a moment ago may be why the flow failed
+        with self._telling:
+            self._say_news()  # what befell a worker a moment ago may be why the flow failed
+            self._ended.set()  # from now on the outcome has the word
 
     def _watch(self) -> None:
         looks, planned = 0, LOOK_SECONDS
@@ -64,5 +66,10 @@ class Monitor:
         return lost
 
     def _tell(self) -> None:
+        with self._telling:
+            if not self._ended.is_set():
+                self._say_news()
+
+    def _say_news(self) -> None:
         for line in self._session.lookout.news():
             self._ui.say(line, event="cluster")
