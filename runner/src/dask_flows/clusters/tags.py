@@ -7,14 +7,16 @@ every thread and costs nothing that can be measured.
 """
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 from dask.base import annotate
 from dask.context import thread_state
 
-from dask_flows.clusters.base import Say
 from dask_flows.clusters.coroutines import coroutine_task
+
+if TYPE_CHECKING:
+    from dask_flows.clusters.base import Say
 
 ANNOTATION = "dask-flows"
 TAG_KEY = "dask-flows.tag"
@@ -56,7 +58,7 @@ def tag_client(client: Any) -> None:
     setattr(client, SEND, tagged)  # there is no hook
 
 
-def tell_untagged(client: Any, say: Say) -> None:
+def tell_untagged(client: Any, say: "Say") -> None:
     """Say what a run goes without if its client cannot tag tasks."""
     if not hasattr(client, SEND):
         say(
