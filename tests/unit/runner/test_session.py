@@ -13,7 +13,7 @@ import cloudpickle
 import dask as dask_library
 import dask.array as da
 import pytest
-from distributed import Client, as_completed, get_client, worker_client
+from distributed import Client, as_completed, get_client, get_worker, worker_client
 
 from dask_flows.clusters import Wanted, attach
 from dask_flows.clusters.session import Session
@@ -123,6 +123,23 @@ def test_tasks_are_counted_by_run_and_worker(dask: Any) -> None:
     assert (tasks.done, tasks.total, tasks.failed) == (10, 11, 1)
     assert sum(tasks.workers.values()) == 10
     assert set(tasks.workers) <= {"pod-0", "pod-1"}
+
+
+def submit_through_a_raw_client(n: int) -> int:
+    with dask_library.config.set({"distributed.client.preload": []}):
+        address = get_worker().scheduler.address
+        with Client(address, set_as_default=False) as raw:
+            return int(raw.submit(abs, n, pure=False).result())
+
+
+def test_a_client_of_a_task_tags_before_it_has_started(dask: Any) -> None:
+    """A second task of the worker may use its client while that still loads what all clients load."""
+    with session(dask.address, "run-early") as run:
+        assert run.client.submit(submit_through_a_raw_client, -5, pure=False).result() == 5
+
+        tasks = run.tasks()
+        assert tasks is not None
+        assert (tasks.done, sum(tasks.workers.values())) == (2, 2)
 
 
 class Counting:

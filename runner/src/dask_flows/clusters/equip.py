@@ -11,7 +11,7 @@ from distributed import WorkerPlugin
 from dask_flows.clusters.complaints import forward
 from dask_flows.clusters.connect import RPC_SECONDS
 from dask_flows.clusters.output import install
-from dask_flows.clusters.tags import tag_new_clients
+from dask_flows.clusters.tags import tag_all_clients, tag_new_clients
 
 ASK_SECONDS = 10.0
 NAME = "dask-flows-output"
@@ -44,6 +44,7 @@ def equip(home: Home, worker: Any) -> None:
         if apart:
             forward(worker)
     tag_new_clients()
+    tag_all_clients()
 
 
 def equip_all(client: Any, *, lasting: bool) -> BaseException | None:

@@ -6,6 +6,7 @@ groups of the same name into the span of whoever came first, is not inherited by
 every thread and costs nothing that can be measured.
 """
 
+import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ PRELOAD_TEXT = (
 )
 
 SEND = "_graph_to_futures"  # a client's way for all graphs
+TAGGED = "_dask_flows_tagged"
 
 # They say at INFO, for each new client, that they load the preload above.
 QUIET = {"distributed.preloading": "warning", "distributed.utils": "warning"}
@@ -42,12 +44,24 @@ def tag_new_clients() -> None:
         logging.getLogger(name).setLevel(level.upper())
 
 
+def tag_all_clients() -> None:
+    """Let every client of this process tag the tasks that tasks send, from its first moment.
+
+    On a worker two tasks may ask for its client at once: one makes it, and the other gets it before it has
+    loaded any preload.
+    """
+    from distributed import Client
+
+    tag_client(Client)
+
+
 def tag_client(client: Any) -> None:
-    """Let a client tag its tasks; one whose version of Dask works otherwise stays as it is."""
+    """Let a client, or all, tag its tasks; one whose version of Dask works otherwise stays as it is."""
     send = getattr(client, SEND, None)
-    if send is None:
+    if send is None or getattr(send, TAGGED, False):
         return
 
+    @functools.wraps(send)
     def tagged(*args: Any, **kwargs: Any) -> Any:
         tag = current_tag()
         if tag is None:
@@ -55,6 +69,7 @@ def tag_client(client: Any) -> None:
         with annotate(**{ANNOTATION: tag}):
             return send(*args, **kwargs)
 
+    setattr(tagged, TAGGED, True)
     setattr(client, SEND, tagged)  # there is no hook
 
 

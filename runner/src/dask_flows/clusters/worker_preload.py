@@ -15,7 +15,7 @@ import dask
 
 from dask_flows.clusters.complaints import forward, keep, told_nowhere_else
 from dask_flows.clusters.output import install, uninstall
-from dask_flows.clusters.tags import tag_new_clients
+from dask_flows.clusters.tags import tag_all_clients, tag_new_clients
 
 log = logging.getLogger("distributed.worker")
 
@@ -31,6 +31,7 @@ def dask_setup(worker: Any) -> None:
     local = bool(dask.config.get(LOCAL_KEY, default=False))
     install(echo=not local)
     tag_new_clients()
+    tag_all_clients()
     if not local:
         forward(worker)
     if threading.current_thread() is not threading.main_thread():
