@@ -3,6 +3,7 @@
 import argparse
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from onenode.paths import Paths, from_environ
 from onenode.progress import Progress, answer
 from onenode.waiting import SystemClock
 
+LONGEST_OUTAGE = 600
 EPILOG = """\
 environment:
   DASK_FLOWS_CACHE    binaries and state (default: ~/.cache/dask-flows)
@@ -46,6 +48,12 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("kubeconfig", help="print the path of the kubeconfig")
     restart = commands.add_parser("restart", help="stop and start one component")
     restart.add_argument("name", metavar="NAME")
+    kwok = commands.add_parser("kwok", help="start or stop fake nodes beside the real one")
+    kwok.add_argument("state", choices=["up", "down"])
+    kwok.add_argument("--nodes", type=int, default=5, metavar="N")
+    outage = commands.add_parser("outage", help="stop one component for some seconds")
+    outage.add_argument("name", metavar="NAME")
+    outage.add_argument("seconds", type=_outage_seconds, metavar="SECONDS")
     commands.add_parser("env", help='print shell settings: eval "$(python3 ci/cluster env)"')
     return top
 
@@ -90,6 +98,13 @@ def _change(cluster: Cluster, options: argparse.Namespace) -> None:
             cluster.down(wipe=options.wipe)
         case "restart":
             cluster.restart(options.name)
+        case "outage":
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was stopped starts again
+            cluster.outage(options.name, options.seconds)
+        case "kwok" if options.state == "up":
+            cluster.kwok_up(options.nodes)
+        case "kwok":
+            cluster.kwok_down()
         case "load":
             images.load(options.images, cluster.paths, cluster.progress)
         case "build":
@@ -117,6 +132,13 @@ def _logs(cluster: Cluster, options: argparse.Namespace) -> None:
         os.execvp(command[0], command)
     for file in files:
         answer(f"--- {file}\n{processes.tail(file, options.lines)}")
+
+
+def _outage_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_OUTAGE:
+        raise argparse.ArgumentTypeError(f"0 to {LONGEST_OUTAGE} seconds, not {text}")
+    return seconds
 
 
 def exports(paths: Paths) -> str:

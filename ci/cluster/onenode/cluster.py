@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from onenode import (
     configs,
     images,
+    kwok,
     leftovers,
     network,
     pki,
@@ -24,6 +25,7 @@ from onenode.components import Component, components
 from onenode.errors import ClusterError, UsageError
 from onenode.paths import Paths
 from onenode.progress import Progress
+from onenode.tools import Tool
 from onenode.waiting import Clock, Probe, wait_for
 
 LOCK_SECONDS = 3600.0
@@ -51,9 +53,9 @@ class Cluster:
         names = ", ".join(one.name for one in self.components)
         raise UsageError(f"no component {name}", do=f"choose one of {names}")
 
-    def build(self, only_cluster: bool = False) -> None:
-        """Build the programs that are missing or stale."""
-        wanted = [tool for tool in tools.TOOLS if tool.for_cluster or not only_cluster]
+    def build(self, only: Callable[[Tool], bool] = lambda _: True) -> None:
+        """Build the programs that are missing or stale, by default all."""
+        wanted = [tool for tool in tools.TOOLS if only(tool)]
         if tools.stale(wanted, self.paths):
             prerequisites.check_building()
             tools.clean_builds(self.paths)
@@ -62,7 +64,7 @@ class Cluster:
     def up(self) -> None:
         """Start what is not running, and return when pods can be made."""
         prerequisites.check_running()
-        self.build(only_cluster=True)
+        self.build(lambda tool: tool.for_cluster)
         before = datetime.now(UTC).replace(microsecond=0)
         if not self._running():
             leftovers.clean(self.paths)
@@ -85,6 +87,7 @@ class Cluster:
     def down(self, wipe: bool = False) -> None:
         """Stop what `up` started and undo what it did to the machine; `wipe` forgets all state."""
         prerequisites.check_machine()
+        self._stop([kwok.component(self.paths)])
         stopped = [name for wave in reversed(self._waves()) for name in self._stop(wave)]
         if stopped or network.present():  # else the machine's rules are somebody else's
             leftovers.clean(self.paths)
@@ -100,9 +103,33 @@ class Cluster:
         self._stop([component])
         self._start([component])
 
+    def kwok_up(self, nodes: int) -> None:
+        """Start fake nodes beside the real one; returns when pods can run there."""
+        self.build(lambda tool: tool.name == "kwok")
+        kwok.write_config(self.paths)
+        self._start([kwok.component(self.paths)])
+        kwok.make_nodes(nodes, self.paths)
+        self.progress.say(f"{nodes} fake nodes are ready")
+
+    def kwok_down(self) -> None:
+        """Remove the fake nodes and stop their process."""
+        kwok.remove_nodes(self.paths)
+        self._stop([kwok.component(self.paths)])
+
+    def outage(self, name: str, seconds: float) -> None:
+        """Stop one component for that long and start it again, whatever happens meanwhile."""
+        component = self.component(name)
+        try:
+            self._stop([component])
+            self.clock.sleep(seconds)
+        finally:
+            self._start([component])
+
     def states(self) -> Iterator[tuple[str, str, str]]:
         """Yield name, pid and complaint ("" for none) of every component."""
-        for component in self.components:
+        fake = kwok.component(self.paths)
+        shown = [fake] if processes.find(fake.name, self.paths) else []
+        for component in (*self.components, *shown):
             record = processes.find(component.name, self.paths)
             if record is None:
                 yield component.name, "-", "not running"

@@ -117,6 +117,7 @@ TOOLS: tuple[Tool, ...] = (
         ldflags=_helm3_version(),
         for_cluster=False,
     ),
+    Tool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0"}, for_cluster=False),
     Tool(
         "ct",
         {"ct": "github.com/helm/chart-testing/v3/ct"},

@@ -52,12 +52,22 @@ def test_exports_are_quoted_for_the_shell():
         "logs etcd -f -n 5",
         "kubeconfig",
         "restart etcd",
+        "outage etcd 5",
+        "kwok up --nodes 3",
+        "kwok down",
         "env",
     ],
 )
 def test_the_documented_commands_are_accepted(line):
     """What the README shows works."""
     assert cli.parser().parse_args(line.split()).command == line.split()[0]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "601", "nan", "long"])
+def test_an_outage_is_bounded(seconds, capsys):
+    """A cluster is never left without a component for good."""
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["outage", "etcd", "--", seconds])
 
 
 def test_an_unknown_component_is_answered_with_the_names(capsys, monkeypatch):
