@@ -9,9 +9,11 @@ IMAGE  ?= registry.local/dask-flows:dev
 VENV   := $(DASK_FLOWS_CACHE)/venv/$(shell cat runner/requirements/dev.lock | cksum | cut -d' ' -f1)
 PY     := $(VENV)/bin/python
 MODE   ?= static
+MINUTES ?= 3
+SEED    ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-quick test-full lint format cluster cluster-down image demo bench lock docs package clean
+.PHONY: help run test test-quick test-full lint format cluster cluster-down image demo soak bench lock docs package clean
 
 help: ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +61,10 @@ image: ## Build the image, and load it into the cluster if that runs
 demo: $(VENV)/ready $(if $(KUBECONFIG),,cluster image) ## Install, run a flow, switch modes, run it again, show both logs
 	@PY=$(PY) IMAGE=$(IMAGE) ci/demo
 
-bench: $(VENV)/ready ## Measure starts and overhead on the cluster; writes bench/results
+soak: $(VENV)/ready ## Let runs and random faults come for MINUTES=3, by SEED=1, and check what is left
+	@PY=$(PY) IMAGE=$(IMAGE) ci/test soak --minutes $(MINUTES) --seed $(SEED)
+
+bench: $(VENV)/ready ## Measure starts, overhead and the agent on the cluster; writes bench/results
 	@PY=$(PY) IMAGE=$(IMAGE) ci/bench
 
 lock: ## Pin the Python packages anew

@@ -56,7 +56,5 @@ def write_or_check(path: Path, text: str) -> int:
         return 0
     if path.exists() and path.read_text() == text:
         return 0
-    sys.stderr.write(
-        f"{name} is not what values.schema.yaml says: run make docs, commit the result\n"
-    )
+    sys.stderr.write(f"{name} is not what its source says: run make docs, commit the result\n")
     return 1

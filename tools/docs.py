@@ -1,10 +1,11 @@
-"""Write docs/reference/values.md from values.schema.yaml and values.yaml; ``--check`` only compares."""
+"""Write docs/reference/values.md and phases.md from what they tell of; ``--check`` only compares."""
 
 import json
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+import phases
 from chart_values import NOTHING, ROOT, Schema, defaults, leaves, lookup, source, write_or_check
 
 _INTRO = """\
@@ -21,17 +22,26 @@ _TABLE = "| value | default | what it does |\n|---|---|---|"
 
 def main() -> int:
     """Write or check the page."""
-    return write_or_check(ROOT / "docs" / "reference" / "values.md", page(source(), defaults()))
+    values = write_or_check(ROOT / "docs" / "reference" / "values.md", page(source(), defaults()))
+    return write_or_check(phases.PATH, phases.page()) or values
 
 
 def page(schema: Schema, values: dict[str, Any]) -> str:
     """Return the page: top-level values first, then a section for each block."""
     shared: Schema = schema["x-pod"]
-    top = {name: node for name, node in schema["properties"].items() if "properties" not in node}
-    blocks = {name: node for name, node in schema["properties"].items() if name not in top}
+    named = {name: node for name, node in schema["properties"].items() if _each(node)}
+    top = {
+        name: node
+        for name, node in schema["properties"].items()
+        if "properties" not in node and name not in named
+    }
+    blocks = {name: node for name, node in schema["properties"].items() if "properties" in node}
     parts = [_INTRO, _table(top, values)]
     for name, node in blocks.items():
         parts += [f"\n## {name}\n", _prose(node), "", _section(name, node, shared, values)]
+    for name, node in named.items():
+        rows = {f"{name}.<name>.{key}": child for key, child in _each(node).items()}
+        parts += [f"\n## {name}\n", _prose(node), "", _table(rows, values)]
     parts += [
         "\n## Pod settings\n",
         f"The same under {_users(schema, shared)}; empty by default.\n",
@@ -50,6 +60,12 @@ def _section(name: str, block: Schema, shared: Schema, values: dict[str, Any]) -
     if any(path.rpartition(".")[2] in shared for path in leaves(block)):
         table += "\n\nAnd the [pod settings](#pod-settings)."
     return table
+
+
+def _each(node: Schema) -> dict[str, Schema]:
+    """Return what each entry of a block with free names holds; empty for any other node."""
+    entry = node.get("additionalProperties")
+    return dict(entry.get("properties") or {}) if isinstance(entry, dict) else {}
 
 
 def _with_blocks(block: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:

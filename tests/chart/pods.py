@@ -17,6 +17,9 @@ def pod_templates(rendered: Rendered) -> dict[str, dict[str, Any]]:
             found[name] = obj["spec"]["template"]
     for role, template in rendered.config["templates"].items():
         found[f"config.yaml/{role}"] = template
+    for profile, settings in rendered.config["profiles"].items():
+        for role, template in settings["templates"].items():
+            found[f"config.yaml/profiles/{profile}/{role}"] = template
     return found
 
 

@@ -14,7 +14,9 @@ from kubernetes_validate.utils import latest_version
 
 from chart.render import CHART
 from dask_flows.agent import status
+from dask_flows.agent.retrying import Retry, Used
 from dask_flows.agent.verdict import Ending
+from dask_flows.diagnose import Diagnosis
 from dask_flows.flowrun import CLAIMED, PENDING, SUSPENDED, TERMINAL, FlowRun
 
 CRD = yaml.safe_load((CHART / "crds" / "flowruns.yaml").read_text())
@@ -114,6 +116,10 @@ def test_everything_the_agent_writes_is_stored() -> None:
     patches += [
         status.progressed(run, True, 2, now),
         status.finished(run, ending, now),
+        status.retried(run, ending, Retry(now, Used(1, 2)), now),
+        status.suspended(run, ending, now),
+        status.too_late(run, ending, 60, now),
+        status.unreachable(run, Diagnosis("NodeUnreachable", "m"), now),
         {"result": 1},
     ]
 
@@ -122,6 +128,9 @@ def test_everything_the_agent_writes_is_stored() -> None:
         for field in ("attempts", "conditions"):
             known = STATUS["properties"][field]["items"]["properties"].keys()
             assert all(entry.keys() <= known for entry in patch.get(field, []))
+        assert (
+            patch.get("retries", {}).keys() <= STATUS["properties"]["retries"]["properties"].keys()
+        )
 
 
 def test_kubectl_shows_what_one_asks_first() -> None:

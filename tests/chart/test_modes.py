@@ -72,6 +72,7 @@ def test_an_outside_scheduler_is_used_as_it_is() -> None:
     assert not rendered.kinds() & STATIC
     assert rendered.config["static"] == {
         "address": "tcp://dask.example.com:8786", "dashboardAddress": "", "minimum": 1, "podHash": "",
+        "maxConcurrentRuns": None,
     }  # fmt: skip
 
 

@@ -14,6 +14,11 @@ import chart_values
 
 # The largest first: most values show there.
 FILES = dict(sorted(ci_values().items(), key=lambda item: item[0] != "maximal"))
+# Not among the values files: a cluster that is not monitored does not know these kinds.
+WATCHERS = ("serviceMonitor", "alerts", "dashboard")
+FILES["monitored"] = merge(
+    FILES["static"], {"monitoring": {part: {"enabled": True} for part in WATCHERS}}
+)
 # `enabled` is read by parent charts.
 LEAVES = {k: v for k, v in chart_values.leaves(chart_values.source()).items() if k != "enabled"}
 

@@ -29,6 +29,17 @@ def shared(api: Kube, request: pytest.FixtureRequest) -> Iterator[Kube]:
     remove_namespace(kube)
 
 
+@pytest.fixture(autouse=True)
+def held(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test in a namespace that outlives it and has an agent: all invariants hold."""
+    names = [name for name in ("shared", "installed") if name in request.fixturenames]
+    kubes = [request.getfixturevalue(name) for name in names]
+    yield
+    for kube in (kube for kube in kubes[:1] if isinstance(kube, Kube)):
+        if kube.list("deployments", "app.kubernetes.io/component=agent"):
+            invariants.check(kube)
+
+
 @pytest.fixture
 def kube(api: Kube) -> Iterator[Kube]:
     """A namespace for one test, whose runs must all have ended well-explained."""

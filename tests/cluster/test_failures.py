@@ -118,6 +118,7 @@ def test_ten_megabytes_of_output_do_no_harm(installed: Kube) -> None:
     assert flows.result(installed.wait_run("loud")) == "done"
 
 
+ONCE = {"infrastructure": 0}
 HOLD = "import time\ndef main():\n    print('holding', flush=True)\n    time.sleep(120)\n"
 IN_TASK = (
     "import time\nfrom distributed import get_client\n"
@@ -127,7 +128,7 @@ IN_TASK = (
 
 def test_a_deleted_runner_pod(installed: Kube) -> None:
     """The attempt is over; nothing starts a second pod."""
-    flows.inline(installed, "runner-gone", HOLD)
+    flows.inline(installed, "runner-gone", HOLD, retries=ONCE)
     installed.wait_run("runner-gone", "Running")
     (pod,) = installed.list(
         "pods", "dask-flows.dev/run=runner-gone,app.kubernetes.io/component=runner"
@@ -144,9 +145,9 @@ def test_a_deleted_runner_pod(installed: Kube) -> None:
 def test_a_deleted_scheduler_pod(
     installed: Kube, code: str, request: pytest.FixtureRequest
 ) -> None:
-    """The cluster is the attempt's: without its scheduler the attempt is over."""
+    """Row 8: the cluster is the attempt's: without its scheduler the attempt is over."""
     name = f"sched-{'task' if code is IN_TASK else 'run'}"
-    flows.inline(installed, name, code)
+    flows.inline(installed, name, code, retries=ONCE)
     installed.wait_run(name, "Running")
 
     installed.delete("pods", f"{installed.run_status(name)['clusterName']}-scheduler", grace=0)

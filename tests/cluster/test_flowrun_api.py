@@ -110,13 +110,14 @@ def test_status_keeps_what_the_agent_writes(shared: Kube, result: Any) -> None:
     name = shared.create("flowruns", flow_run({"flow": "a:b"}))["metadata"]["name"]
     now = "2026-01-01T00:00:00Z"
     attempt = {"attempt": 1, "jobName": "j", "clusterName": "c", "mode": "static", "startTime": now,
-               "runningTime": now, "finishTime": now, "reason": "FlowFailed", "message": "m", "workers": 2}  # fmt: skip
+               "runningTime": now, "finishTime": now, "reason": "FlowFailed", "message": "m", "exitCode": 1, "workers": 2}  # fmt: skip
     condition = {"type": "SettingsIgnored", "status": "True", "reason": "Mode", "message": "m",
                  "lastTransitionTime": now, "observedGeneration": 1}  # fmt: skip
     status = {
         "phase": "Failed", "reason": "FlowFailed", "message": "m", "mode": "static", "attempt": 1, "jobName": "j",
         "clusterName": "c", "schedulerAddress": "tcp://x:1", "dashboardAddress": "http://x", "workers": 2,
         "startedBy": "uid", "startTime": now, "runningTime": now, "finishTime": now, "exitCode": 1,
+        "retryTime": now, "retries": {"limit": 1, "infrastructure": 0},
         "result": result, "attempts": [attempt], "conditions": [condition], "observedGeneration": 1,
     }  # fmt: skip
 

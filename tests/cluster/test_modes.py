@@ -66,7 +66,7 @@ def check_command(kube: Kube, name: str, workers: str) -> None:
 
 
 def test_static_then_ephemeral_then_static(release: Release, shared: Kube) -> None:
-    """One release, three modes in turn, the same files; what a mode does not need is gone."""
+    """Row 39: one release, three modes in turn, the same files, all pods admitted; what a mode does not need is gone."""
     static_workers = pods(shared, "worker")
     statuses = run_examples(shared, "static")
     check_answers(statuses, f"{release.fullname}-worker-")

@@ -26,7 +26,7 @@ def job_uid(kube: Kube, name: str) -> str:
 
 
 def test_ephemeral_to_static_never_waits(kube: Kube, release: Release) -> None:
-    """The run owns its cluster; nothing the upgrade changes touches it."""
+    """Row 31: the run owns its cluster; nothing the upgrade changes touches it."""
     release.install("ephemeral")
     start_holding(kube, "hold")
     uid = job_uid(kube, "hold")
@@ -42,7 +42,7 @@ def test_ephemeral_to_static_never_waits(kube: Kube, release: Release) -> None:
 
 
 def test_static_to_ephemeral_waits_for_the_run(kube: Kube, release: Release) -> None:
-    """The hook drains: the run ends Succeeded in the same attempt, then the cluster goes."""
+    """Row 31: the hook drains: the run ends Succeeded in the same attempt, then the cluster goes."""
     release.install("static")
     start_holding(kube, "hold")
     uid = job_uid(kube, "hold")
@@ -61,7 +61,7 @@ def test_static_to_ephemeral_waits_for_the_run(kube: Kube, release: Release) -> 
 def test_a_drain_that_takes_too_long_changes_nothing(
     kube: Kube, release: Release, case: str
 ) -> None:
-    """Helm fails with the run's name, workloads stay as they are, and claims resume."""
+    """Row 31: helm fails with the run's name, workloads stay as they are, and claims resume."""
     release.install("static", static={"workers": {"replicas": 2}})
     start_holding(kube, "hold")
     before = release.static_versions()

@@ -12,7 +12,7 @@ HOLD = "import time\ndef main(): time.sleep(120)\n"
 
 @pytest.mark.parametrize("mode", ["static", "ephemeral"])
 def test_uninstall_leaves_no_pod_and_keeps_the_runs(api: Kube, mode: str) -> None:
-    """Pods go; FlowRuns and the CRD are data and stay."""
+    """Row 33: pods go; FlowRuns and the CRD are data and stay."""
     kube = make_namespace(api, "gone")
     try:
         release = Release(kube)

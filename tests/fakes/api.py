@@ -8,7 +8,6 @@ status as its own subresource, labels and field selectors, paged lists, watches 
 """
 
 import asyncio
-import copy
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -29,7 +28,7 @@ from dask_flows.kube.resources import (
 )
 from fakes.clock import LoopClock
 from fakes.faults import AFTER, BEFORE, Faults
-from fakes.store import Store, merge, selected
+from fakes.store import Store, clone, merge, selected
 
 RESOURCES = {
     r.plural: r
@@ -59,7 +58,7 @@ class FakeApi:
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Read one object."""
         await self._step("get", resource, name, BEFORE)
-        return copy.deepcopy(self._find(resource, namespace, name))
+        return clone(self._find(resource, namespace, name))
 
     async def list(
         self,
@@ -74,7 +73,7 @@ class FakeApi:
         """Read one page; the token is an offset into the sorted names."""
         await self._step("list", resource, "", BEFORE)
         found = [
-            copy.deepcopy(obj)
+            clone(obj)
             for (plural, ns, _), obj in sorted(self.store.objects.items())
             if (plural, ns) == (resource.plural, namespace) and selected(obj, labels, fields)
         ]
@@ -86,7 +85,7 @@ class FakeApi:
         self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
     ) -> Object:
         """Create an object."""
-        obj = copy.deepcopy(body)
+        obj = clone(body)
         meta = obj["metadata"]
         if "name" not in meta:
             meta["name"] = f"{meta['generateName']}{self.store.uid()[-5:]}"
@@ -128,10 +127,10 @@ class FakeApi:
             status = new if subresource == "status" else old
             new = {**kept, "status": status.get("status", {})}
         new["metadata"] = {**new["metadata"], "uid": old["metadata"]["uid"]}
-        made = self.store.put(resource, namespace, copy.deepcopy(new)) if new != old else old
+        made = self.store.put(resource, namespace, clone(new)) if new != old else old
         self._wrote(verb, resource, name)
         await self._step(verb, resource, name, AFTER)
-        return copy.deepcopy(made)
+        return clone(made)
 
     async def delete(
         self,
@@ -175,7 +174,7 @@ class FakeApi:
                     position = change.version
                     mine = (change.resource, change.namespace) == (resource, namespace)
                     if mine and selected(change.event.object, labels, fields):
-                        yield copy.deepcopy(change.event)
+                        yield Event(change.event.type, clone(change.event.object))
                 await self._step("watching", resource, "", BEFORE)
                 try:
                     # Not wait_for: up to Python 3.11 it may swallow a cancellation.
@@ -208,7 +207,7 @@ class FakeApi:
 
     def read(self, resource: Resource, name: str, namespace: str = "ns") -> Object:
         """Return an object as it is now, without a request."""
-        return copy.deepcopy(self._find(resource, namespace, name))
+        return clone(self._find(resource, namespace, name))
 
     def names(self, resource: Resource, namespace: str = "ns") -> Names:
         """Return the names of all objects of a kind."""
@@ -217,7 +216,7 @@ class FakeApi:
 
     def add(self, resource: Resource, body: Object, namespace: str = "ns") -> Object:
         """Put an object there as somebody else would, status included."""
-        obj = copy.deepcopy(body)
+        obj = clone(body)
         self._complete(resource, namespace, obj)
         return self.store.put(resource, namespace, obj)
 

@@ -8,7 +8,7 @@ failed, finished pods finish their Job. A pod whose name is in ``broken`` stays 
 import asyncio
 from typing import Any
 
-from dask_flows.deadline import parse_timestamp
+from dask_flows.deadline import parse_timestamp, timestamp
 from dask_flows.kube.resources import JOBS, PODS
 from fakes.api import FakeApi
 
@@ -26,6 +26,9 @@ class Nodes:
         self.broken: dict[str, Object] = {}  # part of a pod's name -> its status
         self.no_pods = False  # as if a quota kept the Job controller from making any
         self.deaf: set[str] = set()  # pods whose program does not mind SIGTERM
+        self.cut_off: set[str] = (
+            set()
+        )  # pods of a node that does not answer: nothing happens to them
 
     async def run(self) -> None:
         """Act for ever."""
@@ -74,6 +77,8 @@ class Nodes:
     def _see_pod(self, pod: Object) -> None:
         meta, status = pod["metadata"], pod.get("status") or {}
         phase = status.get("phase", "Pending")
+        if meta["name"] in self.cut_off:
+            return
         if phase in ("Succeeded", "Failed"):
             if "deletionTimestamp" in meta:
                 self.api.remove(PODS, "ns", meta["name"], grace=0)
@@ -104,6 +109,7 @@ class Nodes:
         self, pod: Object, code: int, *, message: str = "", reason: str = "", pod_reason: str = ""
     ) -> None:
         ended = {"exitCode": code, "reason": reason or ("Completed" if code == 0 else "Error")}
+        ended["finishedAt"] = timestamp(self.api.clock.now())
         if message:
             ended["message"] = message
         containers = [

@@ -1,6 +1,5 @@
 """The memory of the fake API server: objects, one counter of versions, and the history of changes."""
 
-import copy
 import itertools
 from bisect import bisect_right
 from collections.abc import Callable
@@ -47,7 +46,7 @@ class Store:
         obj["metadata"]["resourceVersion"] = str(self.version)
         self.objects[key] = obj
         self._note(resource, namespace, kind, obj)
-        return copy.deepcopy(obj)
+        return clone(obj)
 
     def drop(self, resource: Resource, namespace: str, name: str) -> None:
         """Remove an object and, as the garbage collector does, what it owns."""
@@ -75,7 +74,7 @@ class Store:
         self._wake()
 
     def _note(self, resource: Resource, namespace: str, kind: str, obj: Object) -> None:
-        event = Event(kind, copy.deepcopy(obj))
+        event = Event(kind, clone(obj))
         self.history.append(Change(self.version, resource, namespace, event))
         self._wake()
 
@@ -90,14 +89,24 @@ def selected(obj: Object, labels: str, fields: str) -> bool:
     wanted = dict(part.split("=", 1) for part in labels.split(",") if part)
     if any(have.get(key) != value for key, value in wanted.items()):
         return False
-    wanted = dict(part.split("=", 1) for part in fields.split(",") if part)
-    return all(_field(obj, path) == value for path, value in wanted.items())
+    parts = [part.rpartition("=") for part in fields.split(",") if part]
+    return all(
+        (_field(obj, path.rstrip("!")) == value) is not path.endswith("!")
+        for path, _, value in parts
+    )
+
+
+def clone(obj: Any) -> Any:
+    """Copy plain JSON; half of the tests' time would go into ``copy.deepcopy``."""
+    if isinstance(obj, dict):
+        return {key: clone(value) for key, value in obj.items()}
+    return [clone(item) for item in obj] if isinstance(obj, list) else obj
 
 
 def merge(target: Any, patch: Any) -> Any:
     """Apply a JSON merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return clone(patch)
     merged = dict(target) if isinstance(target, dict) else {}
     for key, value in patch.items():
         if value is None:

@@ -40,6 +40,10 @@ BAD = [
     ({"templates": {"runner": {}, "sidecar": {}}}, "unknown field templates.sidecar"),
     ({"templates": {}}, "templates.runner is missing"),
     ({"labels": ["a"]}, "labels is a list"),
+    ({"limits": {"maxConcurrentRuns": "many"}}, "limits.maxConcurrentRuns is a str"),
+    ({"limits": {"perSecond": 1}}, "unknown field limits.perSecond"),
+    ({"profiles": {"a": {"runs": {}}}}, "profiles.a.runs.startDeadlineSeconds is missing"),
+    ({"profiles": {"a": 1}}, "profiles.a is a int"),
     ({"allowModeOverride": "yes"}, "allowModeOverride is a str"),
 ]
 

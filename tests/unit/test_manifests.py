@@ -11,7 +11,7 @@ from dask_flows import manifests, names
 from dask_flows.errors import UsageError
 from dask_flows.patching import find_container
 from dask_flows.plan import Plan, ignored_settings, make_plan
-from samples import UID, agent_config, flow_run
+from samples import UID, agent_config, config_data, flow_run
 
 
 def plan_for(mode: str = "ephemeral", **spec: Any) -> tuple[Plan, Any]:
@@ -70,6 +70,17 @@ def test_the_runner_hears_its_mode_as_a_flag_and_parameters_as_a_file() -> None:
 
     assert find_container(template["spec"], "runner")["args"][:3] == ["run", "--mode", "ephemeral"]
     assert "s3cr3t" not in json.dumps(template)
+
+
+def test_the_runner_knows_which_attempt_it_is() -> None:
+    """A flow makes keys of it, so that a second attempt finds what the first has written."""
+    run = flow_run()
+    job = manifests.job(make_plan(agent_config("static"), run, "static", 3), run, "sha")
+    env = {e["name"]: e["value"] for e in find_container(job["spec"]["template"]["spec"], "runner")["env"]}  # fmt: skip
+
+    assert env["DASK_FLOWS_RUN"] == "diamond"
+    assert env["DASK_FLOWS_RUN_UID"] == UID
+    assert env["DASK_FLOWS_ATTEMPT"] == "3"
 
 
 def test_only_the_runner_sees_its_inputs_and_not_the_plan() -> None:
@@ -224,6 +235,58 @@ def test_the_nearest_image_wins(spec: dict[str, Any], role: str, image: str) -> 
     pod = manifests.worker_pod(plan, 0) if role == "worker" else manifests.scheduler_pod(plan)
 
     assert find_container(pod["spec"], role)["image"] == image
+
+
+def with_profile(**changes: Any) -> Any:
+    """Return a configuration with the profile ``big``, which differs from the release by these."""
+    data = config_data()
+    same = {key: data[key] for key in ("runs", "ephemeral", "templates")}
+    return agent_config(profiles={"big": {**same, **changes}})
+
+
+def test_a_run_gets_its_profile_and_what_it_says_itself_wins() -> None:
+    """Pods, bounds and deadlines of the profile; the FlowRun is laid over them."""
+    data = config_data()
+    templates = data["templates"]
+    templates["worker"]["spec"]["priorityClassName"] = "high"
+    runs = {**data["runs"], "deadlineSeconds": 70, "startDeadlineSeconds": 7}
+    config = with_profile(templates=templates, runs=runs, ephemeral={"minimum": 3, "maximum": 9})
+
+    plan = make_plan(config, flow_run(profile="big"), "ephemeral", 1)
+    own = make_plan(config, flow_run(profile="big", deadlineSeconds=5, workers={"maximum": 4}), "ephemeral", 1)  # fmt: skip
+    plain = make_plan(config, flow_run(), "ephemeral", 1)
+
+    assert (plan.minimum, plan.maximum, plan.deadline, plan.start_deadline) == (3, 9, 70, 7)
+    assert (own.minimum, own.maximum, own.deadline) == (3, 4, 5)
+    assert (plain.minimum, plain.maximum, plain.deadline) == (1, 2, None)
+    assert plan.worker is not None
+    assert plan.worker["spec"]["priorityClassName"] == "high"
+    assert plain.worker is not None
+    assert "priorityClassName" not in plain.worker["spec"]
+    assert ignored_settings(flow_run(profile="big"), "ephemeral") == []
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [(with_profile(), "use one of big, or none"), (agent_config(), "the release has none")],
+)
+def test_a_profile_that_does_not_exist_is_refused(config: Any, says: str) -> None:
+    """The message names those that do; ``default`` is no name that always works."""
+    with pytest.raises(UsageError, match=says) as caught:
+        make_plan(config, flow_run(profile="default"), "ephemeral", 1)
+
+    assert caught.value.reason == "InvalidSpec"
+
+
+def test_a_run_whose_profile_has_gone_goes_on_with_the_releases_defaults() -> None:
+    """An upgrade may take a profile away from a run in flight."""
+    config = with_profile(runs={**config_data()["runs"], "ttlSecondsAfterFinished": 5})
+
+    assert (config.runs_of("big").ttl, config.runs_of("gone").ttl, config.runs_of(None).ttl) == (
+        5,
+        86400,
+        86400,
+    )
 
 
 def test_settings_without_effect_are_named() -> None:

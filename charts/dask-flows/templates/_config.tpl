@@ -25,37 +25,62 @@ channel:
   port: 8700
 pauseLease: {{ include "dask-flows.pauseLease.name" . }}
 runs:
-  startDeadlineSeconds: {{ .Values.runs.startDeadlineSeconds | int64 }}
-  deadlineSeconds: {{ .Values.runs.deadlineSeconds | toJson }}
-  ttlSecondsAfterFinished: {{ .Values.runs.ttlSecondsAfterFinished | toJson }}
-  schedulerTimeoutSeconds: {{ .Values.runs.schedulerTimeoutSeconds | int64 }}
-  workersTimeoutSeconds: {{ .Values.runs.workersTimeoutSeconds | int64 }}
-  strictEnvironment: {{ .Values.runs.strictEnvironment }}
+  {{- include "dask-flows.config.runs" . | nindent 2 }}
 {{- if eq .Values.mode "static" }}
 static:
   address: {{ include "dask-flows.static.address" . }}
   dashboardAddress: {{ include "dask-flows.static.dashboardAddress" . | quote }}
   minimum: {{ .Values.static.workers.minimum | int64 }}
   podHash: {{ include "dask-flows.static.podHash" . | quote }}
+  maxConcurrentRuns: {{ .Values.static.maxConcurrentRuns | toJson }}
 {{- else }}
 static: null
 {{- end }}
 ephemeral:
-  minimum: {{ .Values.ephemeral.minimum | int64 }}
-  maximum: {{ .Values.ephemeral.maximum | int64 }}
+  {{- include "dask-flows.config.ephemeral" . | nindent 2 }}
 interruptible:
   {{- toYaml .Values.dask.interruptible | nindent 2 }}
 templates:
-  runner:
-    {{- include "dask-flows.runner.pod" . | nindent 4 }}
-  {{- if include "dask-flows.ephemeral.offered" . }}
-  scheduler:
-    {{- include "dask-flows.ephemeral.schedulerPod" . | nindent 4 }}
-  worker:
-    {{- include "dask-flows.ephemeral.workerPod" . | nindent 4 }}
-  {{- end }}
+  {{- include "dask-flows.config.templates" . | nindent 2 }}
+limits:
+  maxConcurrentRuns: {{ .Values.agent.maxConcurrentRuns | toJson }}
+  createsPerSecond: {{ .Values.agent.rateLimit.createsPerSecond | int64 }}
+  burst: {{ .Values.agent.rateLimit.burst | int64 }}
+profiles:
+  {{- include "dask-flows.profiles" . | nindent 2 }}
 {{- end }}
 
 {{- define "dask-flows.config.hash" -}}
 {{- include "dask-flows.config" . | sha256sum -}}
+{{- end }}
+
+{{- /* Parts that the release and each of its profiles have. */}}
+
+{{- define "dask-flows.config.runs" -}}
+startDeadlineSeconds: {{ .Values.runs.startDeadlineSeconds | int64 }}
+deadlineSeconds: {{ .Values.runs.deadlineSeconds | toJson }}
+ttlSecondsAfterFinished: {{ .Values.runs.ttlSecondsAfterFinished | toJson }}
+schedulerTimeoutSeconds: {{ .Values.runs.schedulerTimeoutSeconds | int64 }}
+workersTimeoutSeconds: {{ .Values.runs.workersTimeoutSeconds | int64 }}
+strictEnvironment: {{ .Values.runs.strictEnvironment }}
+retries:
+  limit: {{ .Values.runs.retries.limit | int64 }}
+  backoffSeconds: {{ .Values.runs.retries.backoffSeconds | int64 }}
+  infrastructure: {{ .Values.runs.retries.infrastructure | int64 }}
+{{- end }}
+
+{{- define "dask-flows.config.ephemeral" -}}
+minimum: {{ .Values.ephemeral.minimum | int64 }}
+maximum: {{ .Values.ephemeral.maximum | int64 }}
+{{- end }}
+
+{{- define "dask-flows.config.templates" -}}
+runner:
+  {{- include "dask-flows.runner.pod" . | nindent 2 }}
+{{- if include "dask-flows.ephemeral.offered" . }}
+scheduler:
+  {{- include "dask-flows.ephemeral.schedulerPod" . | nindent 2 }}
+worker:
+  {{- include "dask-flows.ephemeral.workerPod" . | nindent 2 }}
+{{- end }}
 {{- end }}

@@ -34,6 +34,12 @@ no image is set (image.repository): make one and name it
 minimum {{ int64 .minimum }} is more than maximum {{ int64 .maximum }} (ephemeral): raise maximum, or lower minimum
 {{- end }}
 {{- end }}
+{{- range $name, $profile := .Values.profiles }}
+{{- $workers := merge (dict) ($profile.workers | default dict) $.Values.ephemeral }}
+{{- if gt (int64 $workers.minimum) (int64 $workers.maximum) }}
+minimum {{ int64 $workers.minimum }} is more than maximum {{ int64 $workers.maximum }} (profiles.{{ $name }}.workers): set both
+{{- end }}
+{{- end }}
 {{- $replicas := .Values.static.workers.replicas }}
 {{- $minimum := int64 .Values.static.workers.minimum }}
 {{- if and (include "dask-flows.static.made" .) (not (kindIs "invalid" $replicas)) }}
@@ -53,6 +59,13 @@ the agent's rights would go to every pod of the namespace (agent.serviceAccount)
 
 {{- define "dask-flows.validate.reserved" -}}
 {{- $blocks := dict "agent" .Values.agent "runner" .Values.runner "dask.scheduler" .Values.dask.scheduler "dask.worker" .Values.dask.worker }}
+{{- $runners := dict "runner" .Values.runner }}
+{{- range $name, $profile := .Values.profiles }}
+{{- range $role := list "runner" "scheduler" "worker" }}
+{{- $_ := set $blocks (printf "profiles.%s.%s" $name $role) (get $profile $role | default dict) }}
+{{- end }}
+{{- $_ := set $runners (printf "profiles.%s.runner" $name) ($profile.runner | default dict) }}
+{{- end }}
 {{- range $path, $settings := $blocks }}
 {{- range $settings.env }}
 {{- if or (hasPrefix "DASK_FLOWS_" .name) (has .name (list "DASK_SCHEDULER_ADDRESS" "DASK_WORKER_NAME")) }}
@@ -60,9 +73,11 @@ the agent's rights would go to every pod of the namespace (agent.serviceAccount)
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range .Values.runner.volumes }}
+{{- range $path, $settings := $runners }}
+{{- range $settings.volumes }}
 {{- if has .name (list "attempt" "token" "source") }}
-{{ .name | quote }} is a volume that the agent adds (runner.volumes): choose another name
+{{ .name | quote }} is a volume that the agent adds ({{ $path }}.volumes): choose another name
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}

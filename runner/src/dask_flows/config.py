@@ -14,114 +14,24 @@ from typing import Any, Self
 import yaml
 
 from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
-from dask_flows.errors import ConfigError
+from dask_flows.errors import ConfigError, UsageError
 from dask_flows.exporting import without_exported
 from dask_flows.reading import Reader
+from dask_flows.settings import (
+    Channel,
+    Ephemeral,
+    Limits,
+    Profile,
+    Release,
+    Runs,
+    Static,
+    Templates,
+    read_profiles,
+)
 
 MODES = ("local", "static", "ephemeral")
 ATTEMPT_FILE = "attempt.json"
 PARAMETERS_FILE = "parameters.json"
-
-
-@dataclass(frozen=True)
-class Release:
-    """The Helm release that the agent belongs to."""
-
-    name: str
-    namespace: str
-    fullname: str
-    chart: str
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(*(data.get(key, str) for key in ("name", "namespace", "fullname", "chart")))
-
-
-@dataclass(frozen=True)
-class Channel:
-    """Where runners reach the agent."""
-
-    url: str
-    port: int
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(data.get("url", str), data.get("port", int))
-
-
-@dataclass(frozen=True)
-class Runs:
-    """Defaults for FlowRuns; times in seconds."""
-
-    start_deadline: int
-    deadline: int | None
-    ttl: int | None
-    scheduler_timeout: int
-    workers_timeout: int
-    strict_environment: bool
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(
-            data.get("startDeadlineSeconds", int),
-            data.maybe("deadlineSeconds", int),
-            data.maybe("ttlSecondsAfterFinished", int),
-            data.get("schedulerTimeoutSeconds", int, SCHEDULER_TIMEOUT),
-            data.get("workersTimeoutSeconds", int, WORKERS_TIMEOUT),
-            data.get("strictEnvironment", bool, False),
-        )
-
-
-@dataclass(frozen=True)
-class Static:
-    """The shared cluster; ``pod_hash`` changes when the chart's own cluster does."""
-
-    address: str
-    dashboard: str
-    minimum: int
-    pod_hash: str
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(
-            data.get("address", str),
-            data.get("dashboardAddress", str, ""),
-            data.get("minimum", int, 1),
-            data.get("podHash", str, ""),
-        )
-
-
-@dataclass(frozen=True)
-class Ephemeral:
-    """How many workers a run of its own cluster gets unless it says otherwise."""
-
-    minimum: int
-    maximum: int
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(data.get("minimum", int, 1), data.get("maximum", int, 2))
-
-
-@dataclass(frozen=True)
-class Templates:
-    """Pod templates as the chart rendered them; Python only patches them."""
-
-    runner: Mapping[str, Any]
-    scheduler: Mapping[str, Any] | None
-    worker: Mapping[str, Any] | None
-
-    @classmethod
-    def read(cls, data: Reader) -> Self:
-        """Read the section."""
-        return cls(
-            data.get("runner", dict), data.maybe("scheduler", dict), data.maybe("worker", dict)
-        )
 
 
 @dataclass(frozen=True)
@@ -141,6 +51,8 @@ class AgentConfig:
     ephemeral: Ephemeral
     interruptible: Mapping[str, Any]
     templates: Templates
+    limits: Limits
+    profiles: Mapping[str, Profile]
 
     @classmethod
     def parse(cls, data: Any) -> Self:
@@ -162,11 +74,33 @@ class AgentConfig:
             ephemeral=top.whole("ephemeral", Ephemeral.read),
             interruptible=top.get("interruptible", dict, {}),
             templates=top.whole("templates", Templates.read),
+            limits=top.whole("limits", Limits.read),
+            profiles=top.whole("profiles", read_profiles),
         )
         top.done()
         if config.mode == "static" and config.static is None:
             raise ConfigError("static is missing though mode is static", do="upgrade the chart")
         return config
+
+    def profile(self, name: str | None) -> Profile:
+        """Return what holds for a run of this profile, or of none; raises UsageError."""
+        if not name:
+            return Profile(None, self.runs, self.ephemeral, self.templates)
+        if name not in self.profiles:
+            known = ", ".join(sorted(self.profiles))
+            raise UsageError(
+                f"there is no profile {name!r}",
+                where="spec.profile",
+                do=f"use one of {known}, or none"
+                if known
+                else "leave it out: the release has none",
+            )
+        return self.profiles[name]
+
+    def runs_of(self, profile: str | None) -> Runs:
+        """Return the defaults of a run, also if its profile has gone since it was claimed."""
+        found = self.profiles.get(profile or "")
+        return found.runs if found else self.runs
 
 
 def load_agent_config(path: Path) -> AgentConfig:

@@ -42,6 +42,9 @@ START = frozenset(
         "CrashLoopBackOff",
     }
 )
+STAY = "run it again; keep long runs on nodes that stay"
+RANK = "run it when there is room, or give it a priorityClassName in the chart's values"
+_QUOTA = re.compile(r"(exceeded|failed) quota")
 _LOCAL = re.compile(r"^(localhost|registry\.local|[^/]*\.local)[:/]|^[^/]+$")
 
 
@@ -91,18 +94,28 @@ def diagnose_end(pod: Pod, role: str) -> Diagnosis | None:
             )
     if status.get("phase") == "Failed" and status.get("reason") == "Evicted":
         return Diagnosis(
-            "Evicted", f"the node evicted the pod: {_text(status)}", where, "ask for what it needs"
+            "Evicted",
+            f"the node evicted the pod: {_text(status)}",
+            where,
+            "request what it needs, raise the limit that was passed, or write less",
         )
-    return _diagnose_pod_reason(status, where)
+    return _diagnose_pod_reason(status, where) or _diagnose_init(pod, status, where)
 
 
 def diagnose_refusal(reason: str, message: str, what: str) -> Diagnosis:
     """Say why the API server does not admit an object; ``reason`` as the API error classes name it."""
-    if reason == "QuotaExceeded":
+    if "must specify" in message:
+        do = "set what the quota asks for in spec.resources, or in the chart's values"
+    elif reason == "QuotaExceeded":
         do = "wait until other runs end, ask for less, or have the quota raised"
     else:
         do = "have the right granted, or see which admission rule refused it"
     return Diagnosis(reason, message, what, do)
+
+
+def refusal_reason(message: str) -> str:
+    """Return the reason for what the API server says when it does not admit an object."""
+    return "QuotaExceeded" if _QUOTA.search(message) else "Forbidden"
 
 
 def ended(pod: Pod) -> bool:
@@ -134,8 +147,10 @@ def _diagnose_waiting(
         )
     if reason not in START:
         return None
-    last = ((container.get("lastState") or {}).get("terminated") or {}).get("exitCode")
-    code = f", last exit code {last}" if last is not None else ""
+    last = (container.get("lastState") or {}).get("terminated") or {}
+    if last.get("reason") == "OOMKilled":
+        return _out_of_memory(pod, container, where)
+    code = f", last exit code {last['exitCode']}" if "exitCode" in last else ""
     return Diagnosis(
         "ContainerStart",
         f"container {name} does not start: {reason}{code}: {_text(waiting)}",
@@ -161,11 +176,13 @@ def _diagnose_disruption(
 ) -> Diagnosis:
     reason, text = str(condition.get("reason") or ""), _text(condition)
     if reason.startswith("PreemptionBy"):
-        return Diagnosis("Preempted", f"a pod of higher priority took its place: {text}", where)
+        return Diagnosis(
+            "Preempted", f"a pod of higher priority took its place: {text}", where, RANK
+        )
     if reason in ("DeletionByTaintManager", "DeletionByPodGC"):
-        return Diagnosis("NodeLost", f"its node went away: {text}", where)
+        return Diagnosis("NodeLost", f"its node went away: {text}", where, STAY)
     detail = str(status.get("message") or text)
-    return Diagnosis("Evicted", f"the pod was evicted ({reason}): {detail}", where)
+    return Diagnosis("Evicted", f"the pod was evicted ({reason}): {detail}", where, STAY)
 
 
 def _out_of_memory(pod: Pod, container: Mapping[str, Any], where: str) -> Diagnosis:
@@ -185,7 +202,7 @@ def _diagnose_pod_reason(status: Mapping[str, Any], where: str) -> Diagnosis | N
     if status.get("phase") != "Failed" or not reason or reason == "DeadlineExceeded":
         return None
     if reason in ("NodeLost", "NodeShutdown", "Terminated", "Shutdown"):
-        return Diagnosis("NodeLost", f"its node went down: {_text(status)}", where)
+        return Diagnosis("NodeLost", f"its node went down: {_text(status)}", where, STAY)
     # The kubelet's own admission: OutOfcpu, NodeAffinity, UnexpectedAdmissionError …
     return Diagnosis(
         "ContainerStart",
@@ -193,6 +210,21 @@ def _diagnose_pod_reason(status: Mapping[str, Any], where: str) -> Diagnosis | N
         where,
         "run it again",
     )
+
+
+def _diagnose_init(pod: Pod, status: Mapping[str, Any], where: str) -> Diagnosis | None:
+    for container in status.get("initContainerStatuses") or []:
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if status.get("phase") == "Failed" and ended.get("exitCode"):
+            name = container.get("name")
+            return Diagnosis(
+                "ContainerStart",
+                f"init container {name} ended with exit code {ended['exitCode']}: {_text(ended)}",
+                where,
+                f"see kubectl logs {_name(pod)} -c {name}",
+                final=True,
+            )
+    return None
 
 
 def _containers(status: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

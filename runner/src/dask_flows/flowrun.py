@@ -10,11 +10,13 @@ from typing import Any, Self
 
 from dask_flows.errors import ConfigError, UsageError
 from dask_flows.reading import Reader
+from dask_flows.retries import Asked
 
 PENDING, STARTING, RUNNING = "Pending", "Starting", "Running"
 SUCCEEDED, FAILED, CANCELLED, SUSPENDED = "Succeeded", "Failed", "Cancelled", "Suspended"
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 CLAIMED = frozenset({STARTING, RUNNING})
+UNCLAIMED = frozenset({PENDING, SUSPENDED})
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Spec:
     annotations: Mapping[str, str]
     interruptible: bool
     image_pull_secrets: tuple[Mapping[str, str], ...]
-    retries: Mapping[str, Any] | None
+    retries: Asked
     start_deadline: int | None
     deadline: int | None
     ttl: int | None
@@ -64,9 +66,9 @@ class Spec:
         workers, source = top.reader("workers"), top.reader("source")
         spec = cls(
             flow=top.maybe("flow", str),
-            command=top.maybe("command", list),
+            command=top.items("command", str) or None,
             parameters=top.get("parameters", dict, {}),
-            files=tuple(source.get("files", list, [])),
+            files=tuple(source.items("files", dict)),
             source_config_map=source.maybe("configMap", dict),
             profile=top.maybe("profile", str),
             image=top.maybe("image", str),
@@ -75,16 +77,16 @@ class Spec:
             minimum=workers.maybe("minimum", int),
             maximum=workers.maybe("maximum", int),
             threads=workers.maybe("threads", int),
-            worker=Role(workers.maybe("image", str), workers.maybe("resources", dict)),
+            worker=Role(workers.maybe("image", str), _resources(workers)),
             scheduler=_role(top.reader("scheduler")),
             runner=_role(top.reader("runner")),
-            resources=top.maybe("resources", dict),
-            env=tuple(top.get("env", list, [])),
-            labels=top.get("labels", dict, {}),
-            annotations=top.get("annotations", dict, {}),
+            resources=_resources(top),
+            env=tuple(top.items("env", dict)),
+            labels=top.texts("labels"),
+            annotations=top.texts("annotations"),
             interruptible=top.get("interruptible", bool, False),
-            image_pull_secrets=tuple(top.get("imagePullSecrets", list, [])),
-            retries=top.maybe("retries", dict),
+            image_pull_secrets=tuple(top.items("imagePullSecrets", dict)),
+            retries=top.whole("retries", Asked.read),
             start_deadline=top.maybe("startDeadlineSeconds", int),
             deadline=top.maybe("deadlineSeconds", int),
             ttl=top.maybe("ttlSecondsAfterFinished", int),
@@ -97,6 +99,10 @@ class Spec:
         return spec
 
     def _check(self) -> None:
+        counts = (self.replicas, self.minimum, self.maximum, self.threads)
+        seconds = (self.start_deadline, self.deadline, self.ttl)
+        if any(number is not None and number < 0 for number in counts + seconds):
+            raise UsageError("a number in spec is negative", where="spec", do="give 0 or more")
         if (self.flow is None) == (self.command is None):
             raise UsageError("spec needs exactly one of flow and command", where="spec")
         if self.replicas is not None and (self.minimum is not None or self.maximum is not None):
@@ -166,8 +172,28 @@ class FlowRun:
         """Whether the run is over."""
         return self.phase in TERMINAL
 
+    @property
+    def between(self) -> bool:
+        """Whether the last attempt's end is recorded, and another one may follow."""
+        return self.attempt > 0 and self.phase in UNCLAIMED
+
+    @property
+    def last(self) -> Mapping[str, Any]:
+        """What status says of the last attempt; empty before the first."""
+        attempts = self.status.get("attempts") or [{}]
+        return attempts[-1] if isinstance(attempts[-1], Mapping) else {}
+
+
+def _resources(data: Reader) -> Mapping[str, Any] | None:
+    resources = data.maybe("resources", dict)
+    for kind, amounts in (resources or {}).items():
+        if not isinstance(amounts, Mapping):
+            where = f"{data.path}.resources.{kind}"
+            raise UsageError(f"{where} is no mapping", where=where, do="name amounts: {cpu: 1}")
+    return resources
+
 
 def _role(data: Reader) -> Role:
-    role = Role(data.maybe("image", str), data.maybe("resources", dict))
+    role = Role(data.maybe("image", str), _resources(data))
     data.done()
     return role

@@ -113,6 +113,7 @@ def job(plan: Plan, run: FlowRun, token_sha256: str) -> dict[str, Any]:
         template["metadata"].pop(key, None)
     container = find_container(template["spec"], "runner")
     container["args"] = ["run", "--mode", plan.mode, "--attempt", ATTEMPT_DIR]
+    container["env"] += [{"name": key, "value": text} for key, text in _identity(plan).items()]
     _mount_inputs(plan, run, template["spec"], container)
     meta = _meta(plan, plan.base, "runner")
     meta["annotations"] = {**meta["annotations"], names.ANNOTATION_TOKEN: token_sha256}
@@ -125,6 +126,15 @@ def job(plan: Plan, run: FlowRun, token_sha256: str) -> dict[str, Any]:
         "template": template,
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta, "spec": spec}
+
+
+def _identity(plan: Plan) -> dict[str, str]:
+    """Return what a flow can make keys of, so that a second attempt finds what the first has done."""
+    return {
+        "DASK_FLOWS_RUN": plan.run,
+        "DASK_FLOWS_RUN_UID": plan.uid,
+        "DASK_FLOWS_ATTEMPT": str(plan.attempt),
+    }
 
 
 def owner(plan: Plan) -> dict[str, Any]:

@@ -8,6 +8,7 @@ leaves room for every suffix Kubernetes adds.
 import hashlib
 import re
 
+_ATTEMPT = re.compile(r"f-[a-z0-9-]{1,30}-[0-9a-f]{8}-[0-9]+(?![^-])")
 GROUP = "dask-flows.dev"
 MANAGER = "dask-flows-agent"
 
@@ -34,6 +35,12 @@ def attempt_name(run: str, uid: str, attempt: int) -> str:
     """Name an attempt: readable, unique for (UID, attempt), the same every time it is asked for."""
     digest = hashlib.sha256(uid.encode()).hexdigest()[:8]
     return f"f-{slug(run, 30)}-{digest}-{attempt}"
+
+
+def attempt_of(name: str) -> str:
+    """Return the attempt's name that an object's name begins with, or an empty text."""
+    found = _ATTEMPT.match(name)
+    return found[0] if found else ""
 
 
 def scheduler_name(base: str) -> str:

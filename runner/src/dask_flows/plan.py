@@ -6,7 +6,7 @@ restarted agent never changes a run in flight.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from dask_flows import names
@@ -15,6 +15,7 @@ from dask_flows.deadline import SCHEDULER_TIMEOUT, WORKERS_TIMEOUT
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun, Spec
 from dask_flows.patching import patch_template, reserved, role_patch
+from dask_flows.settings import Profile
 
 COMM_PORT, DASHBOARD_PORT = 8786, 8787
 SOURCE_ZIP = "source.zip"
@@ -64,7 +65,9 @@ class Plan:
 
     def to_json(self) -> str:
         """Write the plan for the attempt's ConfigMap."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        # Not asdict(): it would copy every pod template, field by field.
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        return json.dumps(own, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -77,7 +80,8 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
     """Resolve a run against the release's settings; raises UsageError if they do not fit."""
     spec = run.spec
     base = names.attempt_name(run.name, run.uid, attempt)
-    low, high = _bounds(config, run, mode)
+    profile = config.profile(spec.profile)
+    low, high = _bounds(config, profile, run, mode)
     static = config.static if mode == "static" else None
     if mode == "static" and static is None:
         raise UsageError("the release has no static cluster", where="spec.mode", do="leave it out")
@@ -91,17 +95,21 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
         annotations=config.annotations,
         minimum=low,
         maximum=high,
-        start_deadline=_or(spec.start_deadline, config.runs.start_deadline),
-        deadline=_or(spec.deadline, config.runs.deadline),
+        start_deadline=_or(spec.start_deadline, profile.runs.start_deadline),
+        deadline=_or(spec.deadline, profile.runs.deadline),
         channel_url=config.channel.url,
         address=static.address if static else None,
         dashboard=(static.dashboard or None) if static else None,
-        runner=_role_template(config, run, "runner", base),
-        scheduler=_role_template(config, run, "scheduler", base) if mode == "ephemeral" else None,
-        worker=_role_template(config, run, "worker", base) if mode == "ephemeral" else None,
-        scheduler_timeout=config.runs.scheduler_timeout,
-        workers_timeout=config.runs.workers_timeout,
-        strict_environment=config.runs.strict_environment,
+        runner=_role_template(config, profile, run, "runner", base),
+        scheduler=_role_template(config, profile, run, "scheduler", base)
+        if mode == "ephemeral"
+        else None,
+        worker=_role_template(config, profile, run, "worker", base)
+        if mode == "ephemeral"
+        else None,
+        scheduler_timeout=profile.runs.scheduler_timeout,
+        workers_timeout=profile.runs.workers_timeout,
+        strict_environment=profile.runs.strict_environment,
         source=source_volume(spec, base) if mode == "ephemeral" else None,
     )
 
@@ -131,15 +139,13 @@ def ignored_settings(run: FlowRun, mode: str) -> list[str]:
         if spec.interruptible:
             notes.append(f"spec.interruptible has no effect in mode {mode}")
     notes += [f"spec.env {e['name']} is set by the agent" for e in spec.env if reserved(e["name"])]
-    if spec.retries:
-        notes.append("spec.retries has no effect in this version: a failed run is not tried again")
-    if spec.profile:
-        notes.append("spec.profile has no effect in this version")
     return notes
 
 
-def _role_template(config: AgentConfig, run: FlowRun, role: str, base: str) -> dict[str, Any]:
-    template = getattr(config.templates, role)
+def _role_template(
+    config: AgentConfig, profile: Profile, run: FlowRun, role: str, base: str
+) -> dict[str, Any]:
+    template = getattr(profile.templates, role)
     if template is None:
         raise UsageError(
             f"the release has no {role} template",
@@ -151,10 +157,10 @@ def _role_template(config: AgentConfig, run: FlowRun, role: str, base: str) -> d
     return patched
 
 
-def _bounds(config: AgentConfig, run: FlowRun, mode: str) -> tuple[int, int]:
+def _bounds(config: AgentConfig, profile: Profile, run: FlowRun, mode: str) -> tuple[int, int]:
     if mode == "static" and config.static is not None:
         return config.static.minimum, config.static.minimum
-    return run.spec.worker_bounds(config.ephemeral.minimum, config.ephemeral.maximum)
+    return run.spec.worker_bounds(profile.ephemeral.minimum, profile.ephemeral.maximum)
 
 
 def _or(value: int | None, default: int | None) -> Any:

@@ -34,6 +34,16 @@ class Reader:
         value = self._data.pop(key, None)
         return None if value is None else self._check(key, value, kind)
 
+    def items(self, key: str, kind: type[T]) -> list[T]:
+        """Take a list of fields of this type, an empty one if it is absent or null."""
+        found: list[Any] = self.get(key, list, [])
+        return [self._check(f"{key}[{n}]", value, kind) for n, value in enumerate(found)]
+
+    def texts(self, key: str) -> dict[str, str]:
+        """Take a mapping of texts, an empty one if it is absent or null."""
+        found: dict[str, Any] = self.get(key, dict, {})
+        return {name: self._check(f"{key}.{name}", text, str) for name, text in found.items()}
+
     def reader(self, key: str) -> "Reader":
         """Take a nested mapping; an absent one reads as empty."""
         value = self._data.pop(key, None)
@@ -45,6 +55,10 @@ class Reader:
         value = read(section)
         section.done()
         return value
+
+    def left(self) -> list[str]:
+        """Return the names of the fields that nobody has taken yet."""
+        return list(self._data)
 
     def maybe_whole(self, key: str, read: Callable[["Reader"], T]) -> T | None:
         """Do the same with a section that may be missing."""

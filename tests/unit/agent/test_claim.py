@@ -155,11 +155,26 @@ async def test_an_attempt_that_has_not_begun_follows_the_new_release() -> None:
         assert stage.status()["clusterName"] == stage.jobs()[0]
 
 
-async def test_a_secret_without_a_job_is_made_again() -> None:
-    """Its token is known to nobody."""
+async def test_a_secret_whose_job_is_refused_for_a_while_stays() -> None:
+    """The agent that made it knows its token, and needs no other."""
     async with playing("static") as stage:
-        stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=1)
+        stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=3)
         stage.submit()
+        await stage.started()
+
+        writes = [(verb, plural) for verb, plural, _ in stage.api.writes if plural == "secrets"]
+        assert writes == [("create", "secrets")]
+
+
+async def test_a_secret_without_a_job_is_made_again() -> None:
+    """After a restart its token is known to nobody; the claim has to be old enough to be sure."""
+    async with playing("static") as stage:
+        refused = stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=10**6)
+        stage.submit()
+        await stage.until(lambda: stage.api.names(SECRETS))
+        refused.times = 0
+        await stage.restart()
+        await stage.until(stage.jobs, 10)
         await stage.started()
 
         writes = [(verb, plural) for verb, plural, _ in stage.api.writes if plural == "secrets"]

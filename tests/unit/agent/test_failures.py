@@ -12,6 +12,8 @@ from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
+ONCE = {"infrastructure": 0}
+
 WAITING = {
     "ImagePull": {"reason": "ErrImagePull", "message": "docker.io/x: not found"},
     "ContainerStart": {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'},
@@ -188,7 +190,7 @@ async def test_out_of_memory_is_named_with_its_limit() -> None:
 async def test_a_deleted_runner_pod(mode: str) -> None:
     """The runner reports that it was stopped; that somebody deleted its pod is the reason."""
     async with playing(mode) as stage:
-        stage.submit()
+        stage.submit(retries=ONCE)
         runner = await stage.started()
         record = runner.record("Failed", exit_code=143, reason="FlowFailed", message="SIGTERM")
         stage.api.remove(PODS, "ns", runner.pod)
@@ -201,7 +203,7 @@ async def test_a_deleted_runner_pod(mode: str) -> None:
 async def test_a_runner_pod_that_vanishes_without_a_word() -> None:
     """Killed at once, with its object gone: the Job stays as the only witness."""
     async with playing() as stage:
-        stage.submit()
+        stage.submit(retries=ONCE)
         runner = await stage.started()
         stage.api.remove(PODS, "ns", runner.pod, grace=0)
         await stage.cleaned()
@@ -212,7 +214,7 @@ async def test_a_runner_pod_that_vanishes_without_a_word() -> None:
 async def test_an_evicted_runner() -> None:
     """The node's own words are kept."""
     async with playing("static") as stage:
-        stage.submit()
+        stage.submit(retries=ONCE)
         runner = await stage.started()
         disruption = {
             "type": "DisruptionTarget",
@@ -286,7 +288,7 @@ async def test_a_quota_is_shown_and_the_run_starts_when_it_is_raised() -> None:
 
 
 async def test_a_quota_that_stops_the_job_controller_is_found_out() -> None:
-    """A Job without a pod is asked why, since its Events are not ours to read."""
+    """Row 20: a Job without a pod is asked why, should no event of it arrive."""
     async with playing("static") as stage:
         stage.nodes.no_pods = True
         await quota(stage, "pods")

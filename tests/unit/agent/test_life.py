@@ -109,11 +109,11 @@ async def test_no_workers_yet_is_no_news() -> None:
 async def test_settings_without_effect_are_named() -> None:
     """One FlowRun fits every mode; what it asks in vain is said in a condition."""
     async with playing("static") as stage:
-        stage.submit(workers={"replicas": 4}, retries={"limit": 2}, profile="big")
+        stage.submit(workers={"replicas": 4}, interruptible=True)
         await stage.runner()
         message = stage.condition("SettingsIgnored")["message"]  # type: ignore[index]
 
-        assert all(word in message for word in ("spec.workers", "spec.retries", "spec.profile"))
+        assert all(word in message for word in ("spec.workers", "spec.interruptible"))
 
 
 async def test_a_suspended_run_waits_until_it_is_resumed() -> None:

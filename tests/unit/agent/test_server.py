@@ -9,7 +9,9 @@ import aiohttp
 import pytest
 
 from dask_flows.agent.channel import Answer
-from dask_flows.agent.server import make_app, serving
+from dask_flows.agent.metrics import Metrics
+from dask_flows.agent.server import make_app, metrics_app, serving
+from dask_flows.deadline import SystemClock
 
 UID = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 
@@ -22,10 +24,25 @@ class Echo:
         return Answer(200, {"call": list(call)})
 
 
+class Condition:
+    """What a probe is told."""
+
+    def __init__(self, trouble: str = "", missing: str = "") -> None:
+        self._trouble, self._missing = trouble, missing
+
+    def trouble(self) -> str:
+        """Say what is dead."""
+        return self._trouble
+
+    def missing(self) -> str:
+        """Say what is not ready."""
+        return self._missing or self._trouble
+
+
 @asynccontextmanager
-async def served(*, alive: bool = True, ready: bool = True) -> AsyncIterator[Any]:
+async def served(trouble: str = "", missing: str = "") -> AsyncIterator[Any]:
     """Yield a function that makes a request and returns status and body."""
-    app = make_app(Echo(), alive=lambda: alive, ready=lambda: ready)  # type: ignore[arg-type]
+    app = make_app(Echo(), Condition(trouble, missing), Metrics(SystemClock()))  # type: ignore[arg-type]
     async with serving(app, 0, "127.0.0.1") as port, aiohttp.ClientSession() as session:
 
         async def ask(method: str, path: str, **options: Any) -> tuple[int, Any]:
@@ -62,14 +79,35 @@ async def test_large_bodies_and_odd_paths_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("alive", "ready", "healthz", "readyz"),
-    [(True, True, 200, 200), (True, False, 200, 503), (False, True, 503, 503)],
+    ("trouble", "missing", "healthz", "readyz"),
+    [
+        ("", "", (200, "ok\n"), (200, "ok\n")),
+        ("", "not listed", (200, "ok\n"), (503, "not listed\n")),
+        ("dead", "", (503, "dead\n"), (503, "dead\n")),
+    ],
 )
-async def test_probes(alive: bool, ready: bool, healthz: int, readyz: int) -> None:
-    """Alive is for the kubelet, ready is for the Service."""
-    async with served(alive=alive, ready=ready) as ask:
-        assert (await ask("GET", "/healthz"))[0] == healthz
-        assert (await ask("GET", "/readyz"))[0] == readyz
+async def test_probes(
+    trouble: str, missing: str, healthz: tuple[int, str], readyz: tuple[int, str]
+) -> None:
+    """Alive is for the kubelet, ready is for the Service; both say what is wrong."""
+    async with served(trouble, missing) as ask:
+        assert await ask("GET", "/healthz") == healthz
+        assert await ask("GET", "/readyz") == readyz
+
+
+async def test_runners_do_not_reach_the_metrics() -> None:
+    """Their port does not serve them; the other port serves nothing else."""
+    async with served() as ask:
+        assert (await ask("GET", "/metrics"))[0] == 404
+
+    app = metrics_app(lambda: b"up 1\n")
+    async with serving(app, 0, "127.0.0.1") as port, aiohttp.ClientSession() as session:
+        url = f"http://127.0.0.1:{port}"
+        async with session.get(f"{url}/metrics") as answer:
+            assert (answer.status, await answer.read()) == (200, b"up 1\n")
+            assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+        async with session.post(f"{url}/v1/attempts/{UID}/1/start") as answer:
+            assert answer.status == 404
 
 
 async def test_it_stops_at_once_although_beats_are_held() -> None:
@@ -80,7 +118,7 @@ async def test_it_stops_at_once_although_beats_are_held() -> None:
             await asyncio.sleep(60)
             return await super().answer(*call)
 
-    app = make_app(Held(), alive=lambda: True, ready=lambda: True)  # type: ignore[arg-type]
+    app = make_app(Held(), Condition(), Metrics(SystemClock()))  # type: ignore[arg-type]
     async with aiohttp.ClientSession() as session:
         async with serving(app, 0, "127.0.0.1") as port:
             url = f"http://127.0.0.1:{port}/v1/attempts/{UID}/1/beat"

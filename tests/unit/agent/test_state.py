@@ -1,13 +1,15 @@
 """The table of phases, and that nothing leaves it."""
 
 from datetime import timedelta
+from itertools import product
 from typing import Any
 
 import pytest
 
+from dask_flows.agent.acts import Clean, Wait
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import ForbiddenTransition
-from dask_flows.agent.state import TRANSITIONS, Clean, Wait, decide
+from dask_flows.agent.state import TRANSITIONS, decide, refusal
 from dask_flows.agent.views import RunView
 from dask_flows.deadline import timestamp
 from dask_flows.flowrun import TERMINAL
@@ -17,6 +19,7 @@ from fakes.stage import playing
 from samples import flow_run_data
 
 PHASES = list(TRANSITIONS)
+CLEAN = [{"type": "CleanedUp", "status": "True"}]
 
 
 def seen(phase: str, **status: Any) -> Observed:
@@ -56,21 +59,44 @@ def test_deciding_twice_gives_the_same_answer() -> None:
 
 
 @pytest.mark.looptime
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [(old, new) for old in PHASES for new in PHASES if old != new and new not in TRANSITIONS[old]],
-)
-async def test_a_transition_outside_the_table_is_refused(old: str, new: str) -> None:
-    """By the one place that writes status."""
+async def test_the_recorder_keeps_to_the_table() -> None:
+    """Every pair of phases: what the table has is written, everything else is refused."""
     async with playing() as stage:
         await stage.kill_agent()
         stage.submit()
-        obj = stage.api.change(FLOWRUNS, "diamond", {"status": {"phase": old}})
-        run = RunView.of(obj).run
+        for old, new in product(PHASES, PHASES):
+            obj = stage.api.change(FLOWRUNS, "diamond", {"status": {"phase": old}})
+            written = True
+            try:
+                await stage.agent.recorder.write(RunView.of(obj).run, {"phase": new})
+            except ForbiddenTransition:
+                written = False
 
-        with pytest.raises(ForbiddenTransition):
-            await stage.agent.recorder.write(run, {"phase": new})
-        assert stage.phase() == old
+            # A terminal phase is not even written again.
+            allowed = new in TRANSITIONS[old] or (old == new and old not in TERMINAL)
+            assert written == allowed, f"{old} -> {new}"
+            assert stage.phase() == (new if allowed else old)
+
+
+@pytest.mark.parametrize(
+    ("old", "patch", "why"),
+    [
+        ({"phase": "Pending"}, {"phase": "Starting", "attempt": 1}, ""),
+        ({"phase": "Pending", "attempt": 1, "conditions": CLEAN}, {"phase": "Starting", "attempt": 2}, ""),
+        ({"phase": "Pending", "attempt": 1}, {"phase": "Starting", "attempt": 2}, "is cleaned up"),
+        ({"phase": "Pending", "attempt": 1, "conditions": CLEAN}, {"phase": "Starting", "attempt": 3}, "attempt 3"),
+        ({"phase": "Running", "attempt": 1, "conditions": CLEAN}, {"attempt": 2}, "in phase Running"),
+        ({"phase": "Starting", "attempt": 2}, {"attempt": 1}, "attempt 1"),
+    ],
+)  # fmt: skip
+def test_an_attempt_follows_the_last_one_and_only_when_that_is_gone(
+    old: dict[str, Any], patch: dict[str, Any], why: str
+) -> None:
+    """Whatever anybody decides: the write itself is refused."""
+    said = refusal(RunView.of({**flow_run_data(), "status": old}).run, patch)
+
+    assert why in said
+    assert bool(why) == bool(said)
 
 
 @pytest.mark.looptime

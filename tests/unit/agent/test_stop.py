@@ -12,6 +12,8 @@ from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
+ONCE = {"infrastructure": 0}
+
 
 async def stop_heard(stage: Stage, runner: FakeRunner) -> Any:
     """Hold beats until one is answered with a stop."""
@@ -150,7 +152,7 @@ async def test_a_new_deadline_is_told_at_once() -> None:
 async def test_the_death_of_the_scheduler_ends_the_attempt() -> None:
     """The runner is told, and the message says what killed the scheduler."""
     async with playing() as stage:
-        stage.submit()
+        stage.submit(retries=ONCE)
         runner = await stage.started()
         stage.nodes.end(f"{stage.jobs()[0]}-scheduler", 137, reason="OOMKilled")
         stop = await stop_heard(stage, runner)
@@ -164,7 +166,7 @@ async def test_the_death_of_the_scheduler_ends_the_attempt() -> None:
 async def test_a_deleted_scheduler_ends_the_attempt_even_if_the_runner_is_deaf() -> None:
     """Nobody waits for a cluster that is gone."""
     async with playing() as stage:
-        stage.submit()
+        stage.submit(retries=ONCE)
         await stage.started()
         stage.api.remove(PODS, "ns", f"{stage.jobs()[0]}-scheduler")
         await stage.cleaned()

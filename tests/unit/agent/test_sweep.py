@@ -65,6 +65,21 @@ async def test_a_running_attempt_is_left_alone() -> None:
         assert stage.left() == before
 
 
+async def test_objects_of_a_later_attempt_are_left_alone() -> None:
+    """They were claimed after our copy of the run was made."""
+    async with playing("static") as stage:
+        run = stage.submit(retries={"limit": 1, "backoffSeconds": 1000})
+        runner = await stage.started()
+        await runner.finish(stage.channel, "Failed", reason="FlowFailed", exit_code=1)
+        await stage.cleaned()
+        stage.api.add(PODS, ours("next-worker", run["metadata"]["uid"], attempt=2))
+        stage.api.add(PODS, ours("late-worker", run["metadata"]["uid"], attempt=1))
+        await stage.agent.sweeper.sweep()
+
+        assert "pods/next-worker" in stage.left()
+        assert "pods/late-worker" not in stage.left()
+
+
 async def test_a_finished_job_stays_for_its_logs() -> None:
     """With its pod, until its TTL; what turns up late of a finished attempt goes."""
     async with playing() as stage:

@@ -96,10 +96,12 @@ async def test_later_means_later_and_the_earliest_time_counts() -> None:
 async def test_pauses_grow_for_the_key_that_fails_alone() -> None:
     """To a minute, and from the beginning after a success."""
     queue = WorkQueue(LoopClock())
-    pauses = [queue.failed("a") for _ in range(12)]
+    oops = ValueError()
+    pauses = [queue.failed("a", oops) for _ in range(12)]
 
     assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
     assert max(pauses) == 60
-    assert queue.failed("b") == 0.2
+    assert queue.failed("b", oops) == 0.2
     queue.succeeded("a")
-    assert queue.failed("a") == 0.2
+    assert queue.failed("a", TypeError()) == 0.2
+    assert queue.errors == {"ValueError": 13, "TypeError": 1}

@@ -58,3 +58,16 @@ def test_facts_end_with_a_command_to_paste() -> None:
 def test_a_status_in_one_line(status: dict, text: str) -> None:
     """Phase, then why."""
     assert describe(status) == text
+
+
+def test_facts_name_the_attempts_of_a_run_that_was_tried_again() -> None:
+    """Each with its reason and where its log is; one attempt alone needs no line."""
+    first = {"attempt": 1, "reason": "FlowFailed", "jobName": "f-x-1"}
+    status = {"phase": "Running", "attempt": 2, "jobName": "f-x-2"}
+    twice = {**status, "attempts": [first, {"attempt": 2, "jobName": "f-x-2"}]}
+    once = {**status, "attempts": [first]}
+
+    assert (
+        dict(facts({**flow_run_data(), "status": twice}))["Attempt 1"] == "FlowFailed (job/f-x-1)"
+    )
+    assert "Attempt 1" not in dict(facts({**flow_run_data(), "status": once}))

@@ -6,22 +6,22 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
-from dask_flows.kube import client as client_module
 from dask_flows.kube import errors
 from dask_flows.kube.api import list_all
-from dask_flows.kube.client import KubeClient
+from dask_flows.kube.client import KubeClient, Patience
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS
 
 Handler = Callable[[web.Request], Any]
 
 
 @asynccontextmanager
-async def talking_to(handler: Handler, **settings: Any) -> AsyncIterator[KubeClient]:
+async def talking_to(
+    handler: Handler, *, patience: Patience | None = None, **settings: Any
+) -> AsyncIterator[KubeClient]:
     """Yield a client whose every request goes to ``handler``."""
     app = web.Application(client_max_size=10**7)
     app.router.add_route("*", "/{path:.*}", handler)
@@ -30,7 +30,7 @@ async def talking_to(handler: Handler, **settings: Any) -> AsyncIterator[KubeCli
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}", **settings)
     try:
-        async with KubeClient(configuration, "ns") as client:
+        async with KubeClient(configuration, "ns", patience) as client:
             yield client
     finally:
         await runner.cleanup()
@@ -187,10 +187,10 @@ async def test_garbage_in_a_watch_is_an_error_and_no_crash(garbage: bytes) -> No
             await watch(client)
 
 
-async def test_a_silent_watch_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_silent_watch_is_given_up() -> None:
     """Bookmarks come every minute; longer silence is a dead connection."""
-    monkeypatch.setattr(client_module, "WATCH", aiohttp.ClientTimeout(total=None, sock_read=0.2))
-    async with talking_to(lines({"type": "ADDED", "object": {}}, then=3)) as client:
+    handler = lines({"type": "ADDED", "object": {}}, then=3)
+    async with talking_to(handler, patience=Patience(silence=0.2)) as client:
         with pytest.raises(errors.Unreachable):
             await watch(client)
 

@@ -1,4 +1,4 @@
-"""What the package takes of Dask and cloudpickle that nobody has promised: an upgrade without it fails here."""
+"""What the package takes of Dask, cloudpickle and kubernetes that nobody has promised: an upgrade without it fails here."""
 
 import ast
 import re
@@ -12,6 +12,7 @@ from distributed import Client, Scheduler, SpecCluster, Worker, client, schedule
 from distributed.core import Status
 from distributed.protocol import pickle
 from distributed.scheduler import TaskState, WorkerState
+from kubernetes.aio.config.kube_config import KubeConfigLoader
 
 from dask_flows.clusters.connect import USABLE
 from dask_flows.clusters.tags import SEND
@@ -40,6 +41,7 @@ NAMES: list[tuple[Any, str]] = [
     (inner, "_DYNAMIC_CLASS_TRACKER_BY_ID"),
     (inner, "_DYNAMIC_CLASS_TRACKER_BY_CLASS"),
     (Scheduler, "handle_worker_status_change"),
+    (KubeConfigLoader, "_get_base_path"),
     *((Status, name) for name in (*USABLE, "init")),
     *((TaskState, name) for name in ("annotations", "prefix", "key")),
     *((WorkerState, name) for name in ("status", "versions", "metrics", "memory_limit", "executing")),
@@ -54,8 +56,8 @@ QUESTIONS = (
     "register_scheduler_plugin", "retire_workers", "unregister_worker_plugin", "versions",
     "workers_to_close",
 )  # fmt: skip
-# Private names that are neither Dask's nor cloudpickle's.
-OTHERS = {"_getframe", "_user"}
+# Private names of nobody above.
+OTHERS = {"_current_frames", "_getframe", "_user"}
 
 
 @pytest.mark.parametrize(

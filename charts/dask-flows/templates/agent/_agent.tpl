@@ -14,11 +14,21 @@
 
 {{- define "dask-flows.agent.container" -}}
 program: dask-flows
-args: [agent, --config, /etc/dask-flows/config.yaml, --log-level, {{ .Values.agent.logLevel }}]
+args:
+  - agent
+  - --config
+  - /etc/dask-flows/config.yaml
+  - --log-level
+  - {{ .Values.agent.logLevel }}
+  - --log-format
+  - {{ .Values.agent.logFormat }}
+  - --metrics-port
+  - {{ .Values.agent.metricsPort | int64 | quote }}
 env:
   {{- include "dask-flows.env.identity" . | nindent 2 }}
 ports:
   - {name: http, containerPort: 8700, protocol: TCP}
+  - {name: metrics, containerPort: {{ .Values.agent.metricsPort | int64 }}, protocol: TCP}
 volumeMounts:
   - {name: config, mountPath: /etc/dask-flows, readOnly: true}
 startupProbe:
@@ -34,5 +44,6 @@ livenessProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 10
   timeoutSeconds: 5
-  failureThreshold: 6
+  # An agent that hangs logs where it does after 60 s; it needs the time to say so.
+  failureThreshold: 9
 {{- end }}

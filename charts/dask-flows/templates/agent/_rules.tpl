@@ -28,5 +28,5 @@ finished after a switch. It creates Secrets but cannot read them, and has no exe
   verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, patch, list, watch]
 {{- end }}

@@ -10,7 +10,7 @@ Arguments: root, restartPolicy; optional: labels.
   "component" "scheduler"
   "settings" $settings
   "container" $container
-  "serviceAccount" (include "dask-flows.serviceAccount.name" (dict "root" .root "component" "dask"))
+  "serviceAccount" ($settings.serviceAccountName | default (include "dask-flows.serviceAccount.name" (dict "root" .root "component" "dask")))
   "token" false) .) -}}
 {{- end }}
 

@@ -12,7 +12,7 @@ Arguments: root, restartPolicy; optional: labels, env.
   "component" "worker"
   "settings" $settings
   "container" $container
-  "serviceAccount" (include "dask-flows.serviceAccount.name" (dict "root" .root "component" "dask"))
+  "serviceAccount" ($settings.serviceAccountName | default (include "dask-flows.serviceAccount.name" (dict "root" .root "component" "dask")))
   "token" false) .) -}}
 {{- end }}
 

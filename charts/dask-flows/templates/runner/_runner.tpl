@@ -12,7 +12,7 @@ names. It has no token: flow code cannot reach the Kubernetes API.
   "component" "runner"
   "settings" $settings
   "container" $container
-  "serviceAccount" (include "dask-flows.serviceAccount.name" (dict "root" . "component" "runner"))
+  "serviceAccount" ($settings.serviceAccountName | default (include "dask-flows.serviceAccount.name" (dict "root" . "component" "runner")))
   "token" false
   "restartPolicy" "Never") -}}
 {{- end }}

@@ -4,10 +4,11 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 
-def serve(config: Path, *, log_level: str = "info") -> int:
-    """Run the agent until it is told to stop; returns its exit code."""
-    from dask_flows.agent.main import main  # noqa: PLC0415 - its imports take a second
+def serve(config: Path, **options: Any) -> int:
+    """Run the agent until it is told to stop; ``options`` are ``main.Options``; returns its exit code."""
+    from dask_flows.agent.main import Options, main  # noqa: PLC0415 - its imports take a second
 
-    return main(config, log_level=log_level)
+    return main(config, Options(**options))

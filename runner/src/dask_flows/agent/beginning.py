@@ -6,29 +6,29 @@
 4. The Secret and the cluster's pods.
 5. The Job, last: if it exists, everything has been made.
 
-A Secret without a Job is deleted and made again, because its token is known to nobody.
+A Secret without a Job is deleted and made again, because its token is known to nobody (see ``jobmaker``).
 """
 
-import hashlib
-import secrets as random
-
-from dask_flows import manifests, names
+from dask_flows import manifests
 from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.board import Board
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
+from dask_flows.agent.jobmaker import JobMaker
 from dask_flows.agent.memory import Memory
 from dask_flows.agent.ownership import create_or_adopt
 from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
-from dask_flows.agent.status import claimed, held
+from dask_flows.agent.status import claimed
+from dask_flows.agent.turnstile import LOOK_AGAIN, Turnstile
 from dask_flows.config import AgentConfig, mode_of
 from dask_flows.deadline import Clock
 from dask_flows.diagnose import Diagnosis, diagnose_refusal
 from dask_flows.errors import UsageError
-from dask_flows.flowrun import PENDING, STARTING, FlowRun
+from dask_flows.flowrun import STARTING, FlowRun
 from dask_flows.kube.api import Api, Object, remove
-from dask_flows.kube.errors import AlreadyExists, Conflict, Forbidden, NotFound
-from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+from dask_flows.kube.errors import Conflict, Forbidden, NotFound
+from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS
 from dask_flows.plan import Plan, ignored_settings, make_plan
 
 PAUSED = (
@@ -46,16 +46,21 @@ class Beginner:
         cache: Cache,
         recorder: Recorder,
         engine: Engine,
+        turnstile: Turnstile,
+        board: Board,
         config: AgentConfig,
         clock: Clock,
     ) -> None:
         self._api = api
+        self._turnstile = turnstile
+        self._board = board
         self._cache = cache
         self._recorder = recorder
         self._engine = engine
         self._config = config
         self._clock = clock
         self._pause = Pause(api, config, clock)
+        self._jobs = JobMaker(api=api, cache=cache, recorder=recorder, clock=clock)
 
     def mode_of(self, run: FlowRun) -> str:
         """Return the mode a run gets; raises UsageError for one it must not ask for."""
@@ -72,18 +77,25 @@ class Beginner:
         return str(asked)
 
     async def claim(self, run: FlowRun) -> float | None:
-        """Begin attempt 1 in status; returns when to try again if claims are paused.
+        """Begin the next attempt in status; returns when to try again if it has to wait.
 
         Raises UsageError if the run does not fit the release.
         """
         mode = self.mode_of(run)
-        make_plan(self._config, run, mode, 1)
-        if mode == "static" and (seconds := await self._pause.seconds()) > 0:
-            if run.status.get("message") != PAUSED:
-                await self._recorder.write(run, held(PENDING, "Queued", PAUSED))
-            return seconds
-        now = self._clock.now()
-        await self._recorder.write(run, claimed(run, mode, ignored_settings(run, mode), now))
+        if not self._turnstile.waits(run.name):  # else it was found to fit when it came
+            make_plan(self._config, run, mode, run.attempt + 1)
+        again = await self._enter(run, mode) if self._turnstile.admit(run, mode) else LOOK_AGAIN
+        if again is not None:
+            self._board.note(run.name, at_once=again < LOOK_AGAIN)  # an upgrade may be short
+        return again
+
+    async def _enter(self, run: FlowRun, mode: str) -> float | None:
+        with self._turnstile.entering(run.name):
+            if mode == "static" and (seconds := await self._pause.seconds()) > 0:
+                self._turnstile.pause(seconds, PAUSED)
+                return seconds
+            now = self._clock.now()
+            await self._recorder.write(run, claimed(run, mode, ignored_settings(run, mode), now))
         return None
 
     async def plan(self, attempt: Attempt) -> Plan | None:
@@ -99,6 +111,11 @@ class Beginner:
 
         Raises UsageError if the plan does not fit, KubeError for what the API server refuses.
         """
+        with self._turnstile.beginning(run.name):
+            await self._begin(run, memory)
+
+    async def _begin(self, run: FlowRun, memory: Memory) -> None:
+        looked = self._clock.monotonic()
         whole = FlowRun.parse(await self._recorder.read_whole(run))
         if (whole.phase, whole.attempt) != (STARTING, run.attempt) or whole.status.get("startedBy"):
             raise Conflict(f"run {run.name} has moved on")
@@ -106,7 +123,7 @@ class Beginner:
         memory.plan = plan
         if plan.mode == "ephemeral":
             await self._engine.create(plan)
-        await self._make_job(plan, whole, memory)
+        await self._jobs.make(plan, whole, memory, looked)
 
     async def probe(self, run: FlowRun) -> Diagnosis | None:
         """Ask why the Job has no pod: would the API server admit it? None if it would."""
@@ -147,33 +164,6 @@ class Beginner:
                 await remove(self._api, CONFIG_MAPS, plan.namespace, plan.base, uid=uid)
             raise Conflict(f"attempt {plan.base} is planned anew")
         return Plan.from_json(stored["data"][manifests.PINNED_FILE])
-
-    async def _make_job(self, plan: Plan, whole: FlowRun, memory: Memory) -> None:
-        token = random.token_urlsafe(32)
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        secret = manifests.secret(plan, token)
-        found = None
-        try:
-            await self._api.create(SECRETS, plan.namespace, secret)
-        except AlreadyExists:
-            found = await self._find_job(plan)
-            if found is None:
-                await remove(self._api, SECRETS, plan.namespace, plan.base)
-                await self._api.create(SECRETS, plan.namespace, secret)
-        if found is None:
-            job = manifests.job(plan, whole, digest)
-            found = await create_or_adopt(self._api, JOBS, plan, job)
-            await self._refuse_other_token(plan, found, digest)
-        memory.job_seen = True
-        memory.refusal = None
-        self._cache.jobs.assume(found)
-
-    async def _refuse_other_token(self, plan: Plan, job: Object, digest: str) -> None:
-        if (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_TOKEN) == digest:
-            return
-        # Somebody deleted the Secret of this Job: its pod could never prove who it is.
-        await remove(self._api, JOBS, plan.namespace, plan.base, uid=job["metadata"]["uid"])
-        raise Conflict(f"Job {plan.base} had lost its Secret and is made again")
 
     async def _find_job(self, plan: Plan) -> Object | None:
         try:

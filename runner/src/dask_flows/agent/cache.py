@@ -7,12 +7,11 @@ from typing import Protocol
 
 from dask_flows import names
 from dask_flows.agent.views import JobView, PodView, RunView
+from dask_flows.agent.warnings import Warnings
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api
 from dask_flows.kube.informer import Informer
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS
-
-SILENCE = 180.0  # an informer without any sign of life for this long is dead
 
 
 class _Owned(Protocol):
@@ -36,7 +35,7 @@ class Cache:
         self.runs = Informer(api, FLOWRUNS, namespace, RunView.of, clock=clock)
         self.jobs = Informer(api, JOBS, namespace, JobView.of, clock=clock, labels=self.selector)
         self.pods = Informer(api, PODS, namespace, PodView.of, clock=clock, labels=self.selector)
-        self._clock = clock
+        self.warnings = Warnings(api, namespace, clock, self._on_warning)
         self._changed = changed
         self._run_names: dict[str, str] = {}
         self._job_names: defaultdict[str, set[str]] = defaultdict(set)
@@ -54,12 +53,6 @@ class Cache:
     def ready(self) -> bool:
         """Whether everything has been listed once."""
         return all(informer.synced.is_set() for informer in self.informers)
-
-    @property
-    def alive(self) -> bool:
-        """Whether every informer gave a sign of life lately; a refused request is one too."""
-        now = self._clock.monotonic()
-        return all(now - informer.last_sign < SILENCE for informer in self.informers)
 
     async def wait_ready(self) -> None:
         """Wait until everything has been listed once."""
@@ -93,6 +86,11 @@ class Cache:
 
     def _on_pod(self, _: str, old: PodView | None, new: PodView | None) -> None:
         self._index(self._pod_names, old, new)
+
+    def _on_warning(self, attempt: str) -> None:
+        job = self.jobs.get(attempt)
+        if job:  # else the Job's arrival is the next reason to look
+            self._changed(job.run)
 
     def _index(
         self, index: defaultdict[str, set[str]], old: _Owned | None, new: _Owned | None

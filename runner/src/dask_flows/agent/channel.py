@@ -25,13 +25,15 @@ from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Beat, Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
-from dask_flows.agent.verdict import INTERRUPTED, Ending, from_record, unrecordable
+from dask_flows.agent.settling import Settling
+from dask_flows.agent.timing import left_for_attempt
+from dask_flows.agent.verdict import INTERRUPTED, from_record, is_unexplained
 from dask_flows.agent.views import JobView, RunView
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.deadline import Clock
-from dask_flows.flowrun import FlowRun
+from dask_flows.flowrun import CLAIMED, FlowRun
 from dask_flows.kube.api import Api
-from dask_flows.kube.errors import Invalid, KubeError, NotFound
+from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.kube.resources import JOBS, PODS
 from dask_flows.outcome import CANCELLED, Outcome
 
@@ -66,6 +68,7 @@ class Channel:
         memories: Memories,
         queue: WorkQueue,
         recorder: Recorder,
+        settling: Settling,
         controller: Controller,
         clock: Clock,
     ) -> None:
@@ -74,6 +77,7 @@ class Channel:
         self._memories = memories
         self._queue = queue
         self._recorder = recorder
+        self._settling = settling
         self._controller = controller
         self._clock = clock
 
@@ -140,12 +144,12 @@ class Channel:
             return None if by == pod else status.started(pod, address, dashboard)
 
         await self._recorder.update(view.run, change)
-        return Answer(200, {"deadlineSeconds": seen.deadline})
+        return Answer(200, {"deadlineSeconds": left_for_attempt(seen.run, seen.deadline)})
 
     async def _beat(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
         pod, run = _text(body, "podUid"), view.run
-        if attempt != run.attempt or run.terminal:
-            return _beat_answer(_over(run), None)
+        if _is_over(run, attempt):
+            return _beat_answer(_over(run, attempt), None)
         if run.status.get("startedBy") != pod:
             raise Refused(409, "another pod runs this attempt")
         memory = self._memories.of(Attempt.of(run))
@@ -160,7 +164,8 @@ class Channel:
             deadline = _deadline(current.run, memory) if current else None
             left = end - self._clock.monotonic()
             if stop or deadline != first or left <= 0:
-                return _beat_answer(stop, deadline if deadline is not None else seen.deadline)
+                known = deadline if deadline is not None else seen.deadline
+                return _beat_answer(stop, left_for_attempt(run, known))
             await memory.changed.wait(left)
 
     def _note(self, memory: Memory, body: Mapping[str, Any]) -> bool:
@@ -181,26 +186,16 @@ class Channel:
         run, outcome = view.run, Outcome.from_dict(dict(body))
         if outcome is None or (outcome.uid, outcome.attempt) != (run.uid, attempt):
             raise Refused(400, "this is no outcome of this attempt")
-        if attempt != run.attempt or run.terminal:
+        if _is_over(run, attempt):
             return Answer()
         by = run.status.get("startedBy")
         if by and outcome.pod_uid and by != outcome.pod_uid:
             raise Refused(409, "another pod runs this attempt")
-        ending = from_record(await self._evidence(view, outcome), outcome)
-        try:
-            await self._record(run, ending)
-        except Invalid as error:
-            await self._record(run, unrecordable(error))
+        seen = await self._evidence(view, outcome)
+        if not is_unexplained(seen, outcome):
+            await self._settling.report(run, from_record(seen, outcome), seen.deadline)
         self._queue.add(run.name)
         return Answer()
-
-    async def _record(self, run: FlowRun, ending: Ending) -> None:
-        def change(newest: FlowRun) -> status.Patch | None:
-            if newest.terminal or newest.attempt != run.attempt:
-                return None
-            return status.finished(newest, ending, self._clock.now())
-
-        await self._recorder.update(run, change)
 
     async def _evidence(self, view: RunView, outcome: Outcome) -> Observed:
         """Return what is seen of an attempt that reports its end.
@@ -222,7 +217,7 @@ class Channel:
 
 def _may_start(run: FlowRun, attempt: int, pod: str) -> None:
     by = run.status.get("startedBy")
-    if run.terminal or run.attempt != attempt:
+    if _is_over(run, attempt):
         raise Refused(409, "the attempt is over")
     if by and by != pod:
         raise Refused(409, f"pod {by} has already started this attempt")
@@ -231,15 +226,22 @@ def _may_start(run: FlowRun, attempt: int, pod: str) -> None:
 
 
 def _stop(run: FlowRun, attempt: int) -> Mapping[str, Any] | None:
-    if run.terminal or run.attempt != attempt:
-        return _over(run)
+    if _is_over(run, attempt):
+        return _over(run, attempt)
     intent = condition(run, STOPPING)
     return intent and {"reason": intent["reason"], "message": intent.get("message") or ""}
 
 
-def _over(run: FlowRun) -> Mapping[str, Any]:
+def _is_over(run: FlowRun, attempt: int) -> bool:
+    return run.attempt != attempt or run.phase not in CLAIMED
+
+
+def _over(run: FlowRun, attempt: int) -> Mapping[str, Any]:
+    ended = [a for a in run.status.get("attempts") or [] if a.get("attempt") == attempt]
     reason = run.status.get("reason") or run.phase
-    return {"reason": reason, "message": f"the attempt is over: {run.phase}"}
+    if not run.terminal and ended:
+        reason = ended[-1].get("reason") or reason
+    return {"reason": reason, "message": f"the attempt is over: {reason}"}
 
 
 def _beat_answer(stop: Mapping[str, Any] | None, deadline: int | None) -> Answer:

@@ -9,12 +9,15 @@ from dask_flows.agent.engines.base import Engine
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import cleaned_up
+from dask_flows.agent.timing import age, ended
 from dask_flows.agent.views import PodView
 from dask_flows.config import AgentConfig
-from dask_flows.deadline import Clock, parse_timestamp
-from dask_flows.kube.api import Api, remove
+from dask_flows.deadline import Clock
+from dask_flows.flowrun import FlowRun
+from dask_flows.kube.api import Api, list_all, remove
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+from dask_flows.names import LABEL_ATTEMPT, LABEL_RUN_UID
 
 LOOK_AGAIN, LOOK_SELDOM = 1.0, 10.0
 EXIT_GRACE = 30.0  # a runner that has reported its outcome has nothing left to do
@@ -37,11 +40,10 @@ class Cleaner:
         attempt = Attempt.of(seen.run)
         await self._settle_job(seen, attempt)
         gone = await self._clean_cluster(seen, attempt)
-        ended = await self._runner_ended(seen)
-        if not gone or not ended:
+        dead = await self._runner_ended(seen)
+        if not gone or not dead or (seen.run.between and await self._alive(attempt)):
             # Each look costs requests, and what changes wakes us anyway: look less often with time.
-            age = self._since(seen.run.status.get("finishTime"))
-            return min(max(age / 2, LOOK_AGAIN), LOOK_SELDOM)
+            return min(max(self._since_end(seen.run) / 2, LOOK_AGAIN), LOOK_SELDOM)
         await remove(self._api, SECRETS, attempt.namespace, attempt.base)
         await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
         await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
@@ -78,7 +80,8 @@ class Cleaner:
         if not seen.started_by and not any(pod.begun for pod in seen.runners):
             await remove(self._api, JOBS, attempt.namespace, seen.job.name, uid=seen.job.uid)
             return
-        ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else self._config.runs.ttl
+        runs = self._config.runs_of(seen.run.spec.profile)
+        ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else runs.ttl
         if seen.job.ttl is None and ttl is not None:
             patch = {"spec": {"ttlSecondsAfterFinished": ttl}}
             try:
@@ -88,10 +91,16 @@ class Cleaner:
 
     async def _runner_ended(self, seen: Observed) -> bool:
         alive = [pod for pod in seen.runners if not pod.ended]
-        if alive and self._since(seen.run.status.get("finishTime")) > EXIT_GRACE:
+        if alive and self._since_end(seen.run) > EXIT_GRACE:
             for pod in alive:
                 await self.end_pod(seen.run.namespace, pod)
         return not alive
 
-    def _since(self, moment: object) -> float:
-        return (self._clock.now() - parse_timestamp(str(moment))).total_seconds()
+    async def _alive(self, attempt: Attempt) -> bool:
+        """Ask the API server itself: the next attempt must not meet a pod that the cache has not seen."""
+        labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
+        pods = (await list_all(self._api, PODS, attempt.namespace, labels=labels)).items
+        return not all(PodView.of(pod).ended for pod in pods)
+
+    def _since_end(self, run: FlowRun) -> float:
+        return age(ended(run), self._clock.now())

@@ -11,6 +11,7 @@ STOPPING = "Stopping"  # somebody or something wants the attempt to end; names w
 FINISHED = "Finished"  # the run is over, whatever its end
 CLEANED_UP = "CleanedUp"  # and nothing is left of it but its Job
 BLOCKED = "Blocked"  # something keeps the agent from cleaning up
+NODE_UNREACHABLE = "NodeUnreachable"  # a pod of the attempt may live on a node that does not answer
 SETTINGS_IGNORED = "SettingsIgnored"  # fields of the spec have no effect
 
 Condition = Mapping[str, Any]
@@ -29,11 +30,16 @@ def conditions_of(run: FlowRun) -> list[dict[str, Any]]:
     return [dict(c) for c in run.status.get("conditions") or []]
 
 
+def without(conditions: Iterable[Mapping[str, Any]], *kinds: str) -> list[dict[str, Any]]:
+    """Return the conditions except those of these kinds."""
+    return [dict(c) for c in conditions if c.get("type") not in kinds]
+
+
 def with_condition(
     conditions: Iterable[Mapping[str, Any]], kind: str, reason: str, message: str, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the conditions with one of them True; its time moves only when it was not."""
-    others = [dict(c) for c in conditions if c.get("type") != kind]
+    others = without(conditions, kind)
     old = next((c for c in conditions if c.get("type") == kind), {})
     since = old.get("lastTransitionTime") if old.get("status") == "True" else None
     new = {

@@ -8,6 +8,21 @@ import logging
 from dataclasses import replace
 
 from dask_flows.agent import status
+from dask_flows.agent.acts import (
+    Begin,
+    Claim,
+    Clean,
+    End,
+    Escalate,
+    Flag,
+    Hold,
+    Probe,
+    Progress,
+    Report,
+    Step,
+    Stop,
+    Wait,
+)
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.beginning import Beginner
 from dask_flows.agent.cache import Cache
@@ -17,21 +32,8 @@ from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
-from dask_flows.agent.state import (
-    Begin,
-    Claim,
-    Clean,
-    End,
-    Escalate,
-    Hold,
-    Probe,
-    Progress,
-    Report,
-    Step,
-    Stop,
-    Wait,
-    decide,
-)
+from dask_flows.agent.settling import Settling
+from dask_flows.agent.state import decide
 from dask_flows.agent.verdict import Ending
 from dask_flows.agent.views import JobView, RunView
 from dask_flows.agent.workqueue import WorkQueue
@@ -57,6 +59,7 @@ class Controller:
         memories: Memories,
         queue: WorkQueue,
         recorder: Recorder,
+        settling: Settling,
         beginner: Beginner,
         cleaner: Cleaner,
         engine: Engine,
@@ -67,6 +70,7 @@ class Controller:
         self._memories = memories
         self._queue = queue
         self._recorder = recorder
+        self._settling = settling
         self._beginner = beginner
         self._cleaner = cleaner
         self._engine = engine
@@ -77,14 +81,14 @@ class Controller:
         """Do the next step of one run; asks the queue to come back when there is a next time."""
         try:
             again = await self._step(name)
-        except (Conflict, NotFound):
+        except (Conflict, NotFound) as error:
             # Somebody else was faster; the newest copy is on its way, or the run is gone.
-            again = max(RACE_PAUSE, self._queue.failed(name))
+            again = max(RACE_PAUSE, self._queue.failed(name, error))
         except KubeError as error:
-            again = max(error.retry_after or 0.0, self._queue.failed(name))
+            again = max(error.retry_after or 0.0, self._queue.failed(name, error))
             log.warning("step failed run=%s again=%.1fs error=%s", name, again, error)
-        except Exception:  # a mistake of ours on one run must not stop the others
-            again = self._queue.failed(name)
+        except Exception as error:  # a mistake of ours on one run must not stop the others
+            again = self._queue.failed(name, error)
             log.exception("step failed run=%s again=%.1fs", name, again)
         else:
             self._queue.succeeded(name)
@@ -125,8 +129,10 @@ class Controller:
             dask=tuple(pod for pod in pods if pod.component in ("scheduler", "worker")),
             plan=memory.plan,
             start_deadline=self._start_deadline(run, memory),
+            default_deadline=self._config.runs_of(run.spec.profile).deadline,
             job_seen=memory.job_seen,
             runner_seen=started in seen if started else bool(seen),
+            told=self._cache.warnings.about(Attempt.of(run).base),
             refusal=memory.refusal,
             probed_at=memory.probed_at,
             beat=memory.beat,
@@ -156,10 +162,10 @@ class Controller:
             return None
         match step:
             case End(ending):
-                await self._recorder.end(run, ending, self._clock.now())
+                await self._settling.end(run, ending, seen.deadline)
                 return None
             case Claim() | Begin():
-                return await self._advance(step, run, memory)
+                return await self._advance(step, seen, memory)
             case Probe():
                 memory.probed_at = self._clock.now().timestamp()
                 memory.refusal = await self._beginner.probe(run)
@@ -191,10 +197,13 @@ class Controller:
                 return status.progressed(run, running, workers, now)
             case Stop(reason, message):
                 return status.stopping(run, reason, message, now)
+            case Flag(found):
+                return status.unreachable(run, found, now)
         return None
 
-    async def _advance(self, step: Claim | Begin, run: FlowRun, memory: Memory) -> float | None:
+    async def _advance(self, step: Claim | Begin, seen: Observed, memory: Memory) -> float | None:
         """Claim or begin an attempt; what does not fit ends the run with the reason."""
+        run = seen.run
         try:
             if isinstance(step, Claim):
                 return await self._claim(run)
@@ -206,14 +215,14 @@ class Controller:
             ending = Ending(FAILED, error.reason, message)
         else:
             return None
-        await self._recorder.end(run, ending, self._clock.now())
+        await self._settling.end(run, ending, seen.deadline)
         return None
 
     async def _claim(self, run: FlowRun) -> float | None:
         again = await self._beginner.claim(run)
         if again is None:
             # We have just begun this attempt: there is no plan of an earlier agent to look for.
-            self._memories.of(replace(Attempt.of(run), number=1)).plan_sought = True
+            self._memories.of(replace(Attempt.of(run), number=run.attempt + 1)).plan_sought = True
         return again
 
     async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
@@ -249,7 +258,7 @@ class Controller:
     async def _show_refusal(self, seen: Observed, memory: Memory, error: Forbidden) -> None:
         run = seen.run
         found = diagnose_refusal(error.reason, error.found, f"FlowRun {run.name}")
-        if run.terminal:
+        if run.terminal or (run.between and not seen.cleaned_up):
             patch = status.blocked(run, found, self._clock.now())
         else:
             memory.refusal = found
@@ -261,4 +270,4 @@ class Controller:
         if memory.plan is not None:
             return memory.plan.start_deadline
         asked = run.spec.start_deadline
-        return self._config.runs.start_deadline if asked is None else asked
+        return self._config.runs_of(run.spec.profile).start_deadline if asked is None else asked

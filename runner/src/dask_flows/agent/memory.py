@@ -53,6 +53,8 @@ class Memory:
     workers_written: float | None = None
     goal: Goal | None = None
     token_sha256: str = ""
+    token: str = ""  # of the Secret that this process has made, until it is known who made the Job
+    secret_uid: str = ""
     changed: Signal = field(default_factory=Signal)
 
 

@@ -7,6 +7,7 @@ from dask_flows.agent.views import JobView, PodView
 from dask_flows.diagnose import Diagnosis
 from dask_flows.flowrun import STARTING, FlowRun
 from dask_flows.plan import Plan
+from dask_flows.told import Told
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Observed:
     dask: tuple[PodView, ...] = ()
     plan: Plan | None = None
     start_deadline: int = 600
+    default_deadline: int | None = None
+    told: tuple[Told, ...] = ()
     # From here on the agent's memory, which a restart may lose.
     job_seen: bool = False
     runner_seen: bool = False
@@ -53,10 +56,10 @@ class Observed:
 
     @property
     def deadline(self) -> int | None:
-        """Seconds the flow may take; the spec may change, else the pinned value holds."""
+        """Seconds the run may take; the spec may change, else the pinned value holds."""
         if self.run.spec.deadline is not None:
             return self.run.spec.deadline
-        return self.plan.deadline if self.plan else None
+        return self.plan.deadline if self.plan else self.default_deadline
 
     @property
     def workers_shown(self) -> int:

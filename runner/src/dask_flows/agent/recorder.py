@@ -6,22 +6,23 @@ the API server (``Conflict``) instead of undoing somebody's work.
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.events import Events
-from dask_flows.agent.state import TRANSITIONS
-from dask_flows.agent.status import Patch, finished
-from dask_flows.agent.verdict import Ending, unrecordable
+from dask_flows.agent.metrics import Metrics
+from dask_flows.agent.state import refusal
+from dask_flows.agent.status import Patch
 from dask_flows.agent.views import RunView
-from dask_flows.flowrun import TERMINAL, FlowRun
+from dask_flows.flowrun import FlowRun
 from dask_flows.kube.api import Api, Object
-from dask_flows.kube.errors import Conflict, Invalid, NotFound
+from dask_flows.kube.errors import Conflict, NotFound
 from dask_flows.kube.resources import FLOWRUNS
 
 log = logging.getLogger("dask_flows.agent")
 
 RETRIES = 8  # of a write that races with other writers of the same run
+# Their messages are the program's own words, which may hold what a log must not: they stay in status.
+OF_THE_FLOW = ("FlowFailed", "BadParameters", "BadFlow")
 
 
 class ForbiddenTransition(RuntimeError):
@@ -31,10 +32,11 @@ class ForbiddenTransition(RuntimeError):
 class Recorder:
     """Write status, and nothing else of a FlowRun."""
 
-    def __init__(self, api: Api, cache: Cache, events: Events) -> None:
+    def __init__(self, api: Api, cache: Cache, events: Events, metrics: Metrics) -> None:
         self._api = api
         self._cache = cache
         self._events = events
+        self._metrics = metrics
 
     async def write(self, run: FlowRun, patch: Patch) -> Object:
         """Merge a patch into the status as it was seen; returns the whole object.
@@ -42,7 +44,8 @@ class Recorder:
         Raises Conflict if the FlowRun has changed since, NotFound if it is gone.
         """
         phase = patch.get("phase", run.phase)
-        _check(run, phase, patch)
+        if why := refusal(run, patch):
+            raise ForbiddenTransition(f"run {run.name}: {why}")
         view = self._cache.runs.get(run.name)
         generation = {"observedGeneration": view.generation} if view and view.generation else {}
         body = {
@@ -51,16 +54,10 @@ class Recorder:
         }
         obj = await self._api.patch(FLOWRUNS, run.namespace, run.name, body, subresource="status")
         self._cache.runs.assume(obj)
+        self._metrics.wrote(run, patch, self._ended_at(run))
         if phase != run.phase or patch.get("reason") not in (None, run.status.get("reason")):
             self._tell(run, phase, patch)
         return obj
-
-    async def end(self, run: FlowRun, ending: Ending, now: datetime) -> Object:
-        """Record how a run ended, with less if the API server refuses what its runner said."""
-        try:
-            return await self.write(run, finished(run, ending, now))
-        except Invalid as error:
-            return await self.write(run, finished(run, unrecordable(error), now))
 
     async def update(self, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> FlowRun:
         """Write what ``change`` makes of the newest copy; None from it means: leave it.
@@ -92,22 +89,25 @@ class Recorder:
         self._cache.runs.assume(obj)
         return obj
 
+    def _ended_at(self, run: FlowRun) -> str:
+        """Return when the container of the run's runner ended, as far as its pod tells."""
+        for pod in self._cache.pods_of(run.uid, run.attempt):
+            if pod.component == "runner" and pod.termination:
+                return str(pod.termination.get("finishedAt") or "")
+        return ""
+
     def _tell(self, run: FlowRun, phase: str, patch: Patch) -> None:
         reason, message = patch.get("reason") or "", patch.get("message") or ""
+        attempt = patch.get("attempt", run.attempt)
         log.info(
-            "transition run=%s attempt=%d from=%s to=%s%s%s",
+            "transition run=%s attempt=%d from=%s to=%s reason=%s message=%s",
             run.name,
-            patch.get("attempt", run.attempt),
+            attempt,
             run.phase,
             phase,
-            f" reason={reason}" if reason else "",
-            f" message={message!r}" if message else "",
+            reason,
+            "" if reason in OF_THE_FLOW else message,
         )
-        self._events.tell(run, reason or phase, message or phase, warning=phase == "Failed")
-
-
-def _check(run: FlowRun, phase: str, patch: Patch) -> None:
-    if phase != run.phase and phase not in TRANSITIONS[run.phase]:
-        raise ForbiddenTransition(f"run {run.name}: {run.phase} must not become {phase}")
-    if run.phase in TERMINAL and set(patch) - {"conditions"}:
-        raise ForbiddenTransition(f"run {run.name} is over: only its conditions may change")
+        text = message or (f"{phase}, attempt {attempt}" if attempt else phase)
+        failed = phase == "Failed" or bool(patch.get("retryTime"))
+        self._events.tell(run, reason or phase, text, warning=failed)

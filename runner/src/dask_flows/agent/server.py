@@ -1,14 +1,19 @@
-"""The agent's HTTP port: the attempt channel, ``/healthz`` and ``/readyz``."""
+"""The agent's HTTP ports: one with the attempt channel, ``/healthz`` and ``/readyz``, one with ``/metrics``.
+
+Runners reach the first one, and the flow's own code with them: what concerns other runs is on the second.
+"""
 
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from dask_flows.agent.channel import Answer, Channel
+from dask_flows.agent.exposition import CONTENT_TYPE
+from dask_flows.agent.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -16,10 +21,20 @@ MAX_BODY = 64 * 1024
 PATH = r"/v1/attempts/{uid:[0-9a-f-]{1,64}}/{attempt:\d{1,6}}/{verb:[a-z]{1,16}}"
 
 
-def make_app(
-    channel: Channel, *, alive: Callable[[], bool], ready: Callable[[], bool]
-) -> web.Application:
-    """Return the application; ``alive`` and ``ready`` are asked at each probe."""
+class Probed(Protocol):
+    """Says what is wrong; an empty text means nothing."""
+
+    def trouble(self) -> str:
+        """Say what is dead."""
+        ...
+
+    def missing(self) -> str:
+        """Say what is not ready, or dead."""
+        ...
+
+
+def make_app(channel: Channel, health: Probed, metrics: Metrics) -> web.Application:
+    """Return the application for runners and the kubelet; ``health`` is asked at each probe."""
 
     async def call(request: web.Request) -> web.Response:
         info = request.match_info
@@ -28,20 +43,35 @@ def make_app(
             return _response(Answer(400, {"message": "the body is not a JSON object"}))
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
-        answer = await channel.answer(info["verb"], info["uid"], int(info["attempt"]), token, body)
-        log.debug("channel %s %s -> %d", info["verb"], info["uid"], answer.status)
+        verb, uid = info["verb"], info["uid"]
+        if verb == "finish":
+            metrics.finishing(uid)
+        answer = await channel.answer(verb, uid, int(info["attempt"]), token, body)
+        metrics.called(verb, uid, answer.status)
+        log.debug("channel verb=%s uid=%s code=%d", verb, uid, answer.status)
         return _response(answer)
 
     async def healthz(_: web.Request) -> web.Response:
-        return _probe(alive(), "the agent has lost track of the API server")
+        return _probe(health.trouble())
 
     async def readyz(_: web.Request) -> web.Response:
-        return _probe(alive() and ready(), "the first lists are not complete")
+        return _probe(health.missing())
 
     app = web.Application(client_max_size=MAX_BODY)
     app.router.add_post(PATH, call)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
+    return app
+
+
+def metrics_app(scrape: Callable[[], bytes]) -> web.Application:
+    """Return the application for Prometheus."""
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=scrape(), headers={"Content-Type": CONTENT_TYPE})
+
+    app = web.Application()
+    app.router.add_get("/metrics", metrics)
     return app
 
 
@@ -70,5 +100,5 @@ def _response(answer: Answer) -> web.Response:
     return web.json_response(dict(answer.body), status=answer.status)
 
 
-def _probe(good: bool, otherwise: str) -> web.Response:  # noqa: FBT001
-    return web.Response(text="ok\n" if good else f"{otherwise}\n", status=200 if good else 503)
+def _probe(wrong: str) -> web.Response:
+    return web.Response(text=f"{wrong or 'ok'}\n", status=503 if wrong else 200)

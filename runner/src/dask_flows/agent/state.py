@@ -4,10 +4,36 @@
 after a restart, and gives the same answer. One answer is one step; carrying it out changes what is seen.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
+from math import inf
+from typing import Any
 
+from dask_flows.agent.acts import (
+    Begin,
+    Claim,
+    Clean,
+    End,
+    Escalate,
+    Flag,
+    Hold,
+    Probe,
+    Progress,
+    Report,
+    Step,
+    Stop,
+    Wait,
+)
+from dask_flows.agent.conditions import CLEANED_UP, NODE_UNREACHABLE, condition
 from dask_flows.agent.observed import Observed
+from dask_flows.agent.timing import (
+    age,
+    left_to_run,
+    left_to_start,
+    too_late,
+    until_retry,
+)
+from dask_flows.agent.unreachable import unreachable
 from dask_flows.agent.verdict import (
     Ending,
     cancelled_in_time,
@@ -16,8 +42,6 @@ from dask_flows.agent.verdict import (
     lost_scheduler,
     why_waiting,
 )
-from dask_flows.deadline import parse_timestamp
-from dask_flows.diagnose import Diagnosis
 from dask_flows.flowrun import (
     CANCELLED,
     CLAIMED,
@@ -27,19 +51,21 @@ from dask_flows.flowrun import (
     STARTING,
     SUCCEEDED,
     SUSPENDED,
+    FlowRun,
 )
 
 # Every change of phase there is. Terminal phases lead nowhere.
 TRANSITIONS: dict[str, frozenset[str]] = {
     PENDING: frozenset({SUSPENDED, STARTING, CANCELLED, FAILED}),
-    SUSPENDED: frozenset({PENDING, STARTING, CANCELLED, FAILED}),
-    STARTING: frozenset({RUNNING, SUCCEEDED, FAILED, CANCELLED}),
-    RUNNING: frozenset({SUCCEEDED, FAILED, CANCELLED}),
+    SUSPENDED: frozenset({PENDING, CANCELLED, FAILED}),
+    STARTING: frozenset({RUNNING, PENDING, SUSPENDED, SUCCEEDED, FAILED, CANCELLED}),
+    RUNNING: frozenset({PENDING, SUSPENDED, SUCCEEDED, FAILED, CANCELLED}),
     SUCCEEDED: frozenset(),
     FAILED: frozenset(),
     CANCELLED: frozenset(),
 }
 
+RAISE_DEADLINE = "raise spec.deadlineSeconds, or make the work smaller"
 STOP_GRACE = 10.0  # from the wish to stop until the pod is told by Kubernetes
 START_GRACE = 30.0  # a started runner measures its own start deadline, and knows more
 PROBE_AFTER = 3.0  # a Job without a pod for this long is asked why
@@ -47,87 +73,26 @@ PROBE_EVERY = 15.0
 WORKERS_EVERY = 5.0  # least pause between two writes of the worker count
 
 
-@dataclass(frozen=True)
-class Wait:
-    """Do nothing until something changes, or ``seconds`` have passed."""
-
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Show why an unclaimed run does not start."""
-
-    phase: str
-    reason: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Claim:
-    """Write phase Starting and the attempt's number: the first step of an attempt."""
-
-
-@dataclass(frozen=True)
-class Begin:
-    """Make the attempt's objects, the Job last."""
-
-
-@dataclass(frozen=True)
-class Probe:
-    """Ask the API server why the Job has no pod."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """Show what keeps the attempt from running, or that nothing does any more."""
-
-    diagnosis: Diagnosis | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Write what the runner's beats say: it runs, on so many workers."""
-
-    running: bool
-    workers: int | None
-
-
-@dataclass(frozen=True)
-class Stop:
-    """Record the intent to end the attempt; its runner hears it with the next beat."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Escalate:
-    """Let Kubernetes end the runner's pod, since it did not end by itself."""
-
-
-@dataclass(frozen=True)
-class End:
-    """Record how the attempt ended."""
-
-    ending: Ending
-
-
-@dataclass(frozen=True)
-class Clean:
-    """Remove what the attempt leaves behind, except its finished Job."""
-
-
-Step = (
-    Wait | Hold | Claim | Begin | Probe | Report | Progress | Stop | Escalate | End | Clean
-)  # fmt: skip
+def refusal(run: FlowRun, patch: Mapping[str, Any]) -> str:
+    """Say why a write to status must not be made; empty for one that may."""
+    phase = patch.get("phase", run.phase)
+    if phase != run.phase and phase not in TRANSITIONS[run.phase]:
+        return f"{run.phase} must not become {phase}"
+    if run.terminal and set(patch) - {"conditions"}:
+        return "it is over, and only its conditions may change"
+    number = patch.get("attempt", run.attempt)
+    if number != run.attempt and (number != run.attempt + 1 or phase != STARTING):
+        return f"attempt {run.attempt} must not be followed by attempt {number} in phase {phase}"
+    if number != run.attempt and run.attempt and condition(run, CLEANED_UP) is None:
+        return f"attempt {number} must not begin before attempt {run.attempt} is cleaned up"
+    return ""
 
 
 def decide(seen: Observed, now: datetime) -> Step:
     """Return the next step for a run; ``now`` in UTC."""
     if seen.run.terminal:
         return Wait() if seen.cleaned_up else Clean()
-    return _claimed(seen, now) if seen.run.phase in CLAIMED else _before(seen)
+    return _claimed(seen, now) if seen.run.phase in CLAIMED else _unclaimed(seen, now)
 
 
 def _claimed(seen: Observed, now: datetime) -> Step:
@@ -135,6 +100,8 @@ def _claimed(seen: Observed, now: datetime) -> Step:
         return End(intended("Cancelled", "cancelled by spec.cancel"))
     if (ending := ending_of(seen)) is not None:
         return End(ending)
+    if (flag := _flag(seen, now)) is not None:
+        return flag
     if seen.stopping is not None:
         return _stopping(seen, now)
     if (stop := _wanted_stop(seen, now)) is not None:
@@ -143,20 +110,43 @@ def _claimed(seen: Observed, now: datetime) -> Step:
     return _onward(seen, now)
 
 
-def _before(seen: Observed) -> Step:
+def _unclaimed(seen: Observed, now: datetime) -> Step:
+    run = seen.run
     if seen.invalid:
         return End(Ending(FAILED, "InvalidSpec", seen.invalid))
-    if seen.run.spec.cancel:
-        return End(intended("Cancelled", "cancelled before it started"))
+    if run.spec.cancel:
+        when = f"after attempt {run.attempt}" if run.between else "before it started"
+        return End(intended("Cancelled", f"cancelled {when}"))
+    if run.between and too_late(run, seen.deadline, now):
+        what = f"attempt {run.attempt + 1} cannot begin within the run's {seen.deadline} s"
+        return End(intended("DeadlineExceeded", f"{what}: {RAISE_DEADLINE}"))
+    if run.spec.suspend != (run.phase == SUSPENDED):
+        return _held(seen)
+    if run.between and not seen.cleaned_up:
+        return _flag(seen, now) or Clean()
+    return _claim(seen, now)
+
+
+def _held(seen: Observed) -> Hold:
+    number = seen.run.attempt + 1
     if seen.run.spec.suspend:
-        held = Hold(SUSPENDED, "", "suspended: set spec.suspend to false to start it")
-        return Wait() if seen.run.phase == SUSPENDED else held
-    return Claim()
+        do = f"set spec.suspend to false to start {'it' if number == 1 else f'attempt {number}'}"
+        return Hold(SUSPENDED, "", f"suspended: {do}")
+    return Hold(PENDING, "", f"attempt {number} follows" if number > 1 else "")
+
+
+def _claim(seen: Observed, now: datetime) -> Wait | Claim:
+    left = left_to_run(seen.run, seen.deadline, now) if seen.run.between else inf
+    if seen.run.phase != SUSPENDED:
+        left = min(left, until_retry(seen.run, now))
+    if left <= 0:
+        return Claim()
+    return Wait() if left == inf else Wait(left)
 
 
 def _stopping(seen: Observed, now: datetime) -> Step:
     assert seen.stopping is not None
-    left = STOP_GRACE - _age(str(seen.stopping.get("lastTransitionTime") or ""), now)
+    left = STOP_GRACE - age(seen.stopping.get("lastTransitionTime"), now)
     if left > 0:
         return Wait(left)
     runner = seen.runner
@@ -169,9 +159,11 @@ def _wanted_stop(seen: Observed, now: datetime) -> Stop | None:
     name = seen.run.name
     if seen.run.spec.cancel:
         return Stop("Cancelled", "cancelled by spec.cancel")
-    if _left_to_run(seen, now) <= 0:
-        do = "raise spec.deadlineSeconds, or make the work smaller"
-        return Stop("DeadlineExceeded", f"it took longer than {seen.deadline} s (run {name}): {do}")
+    if left_to_run(seen.run, seen.deadline, now) <= 0:
+        what = f"it took longer than {seen.deadline} s (run {name})"
+        return Stop("DeadlineExceeded", f"{what}: {RAISE_DEADLINE}")
+    if seen.run.spec.suspend:
+        return Stop("Suspended", "suspended by spec.suspend")
     if (lost := lost_scheduler(seen)) is not None:
         return Stop(lost.reason, lost.message)
     if seen.started_by and seen.job is None:
@@ -181,13 +173,21 @@ def _wanted_stop(seen: Observed, now: datetime) -> Stop | None:
 
 def _late_start(seen: Observed, now: datetime) -> Stop | None:
     why = why_waiting(seen)
-    if why is not None and (why.final or _left_to_start(seen, now) <= 0):
+    if why is not None and (why.final or left_to_start(seen, now) <= 0):
         return Stop(why.reason, why.message)
-    if _left_to_start(seen, now) + (START_GRACE if seen.started_by else 0) <= 0:
+    if left_to_start(seen, now) + (START_GRACE if seen.started_by else 0) <= 0:
         what = f"it did not run within {seen.start_deadline} s (run {seen.run.name})"
         do = "see kubectl describe for its pods, or raise spec.startDeadlineSeconds"
         return Stop("StartDeadlineExceeded", f"{what}: {do}")
     return None
+
+
+def _flag(seen: Observed, now: datetime) -> Flag | None:
+    """Compare the condition with what the pods say: of the runner, then of all that is to go."""
+    pods = (*seen.runners, *seen.dask) if seen.run.between else seen.runners
+    found, shown = unreachable(pods, now), condition(seen.run, NODE_UNREACHABLE)
+    # A pod that is gone takes nothing back: how its attempt ended is told by the condition.
+    return None if not pods or (found is None) == (shown is None) else Flag(found)
 
 
 def _onward(seen: Observed, now: datetime) -> Step:
@@ -215,38 +215,24 @@ def _progress(seen: Observed, now: datetime) -> Progress | None:
 
 
 def _probe_due(seen: Observed, now: datetime) -> bool:
-    if seen.job is None or seen.runners or seen.started_by or seen.job.finished:
+    if seen.job is None or seen.runners or seen.started_by or seen.job.finished or seen.told:
         return False
     if seen.probed_at is not None:
         return now.timestamp() >= seen.probed_at + PROBE_EVERY
-    return _age(seen.job.created, now) >= PROBE_AFTER
+    return age(seen.job.created, now) >= PROBE_AFTER
 
 
 def _next_look(seen: Observed, now: datetime) -> float | None:
-    looks = [_left_to_run(seen, now)]
+    looks = [left_to_run(seen.run, seen.deadline, now)]
+    if any(pod.deleting and not pod.ended for pod in seen.runners):
+        looks.append(
+            PROBE_EVERY
+        )  # a node that does not answer is only known by what it does not do
     if seen.starting:
-        looks.append(_left_to_start(seen, now) + (START_GRACE if seen.started_by else 0))
+        looks.append(left_to_start(seen, now) + (START_GRACE if seen.started_by else 0))
         if seen.job is not None and not seen.runners and not seen.started_by:
             looks.append(PROBE_AFTER)
     if seen.beat is not None and seen.beat.workers not in (None, seen.workers_shown):
         looks.append(WORKERS_EVERY)
     soonest = min(looks)
-    return None if soonest == float("inf") else max(0.1, soonest)
-
-
-def _left_to_start(seen: Observed, now: datetime) -> float:
-    return seen.start_deadline - _age(str(seen.run.status.get("startTime") or ""), now)
-
-
-def _left_to_run(seen: Observed, now: datetime) -> float:
-    # From the claim, as spec.deadlineSeconds is documented; the runner's own clock starts later.
-    if seen.deadline is None:
-        return float("inf")
-    return seen.deadline - _age(str(seen.run.status.get("startTime") or ""), now)
-
-
-def _age(since: str, now: datetime) -> float:
-    try:
-        return (now - parse_timestamp(since)).total_seconds()
-    except ValueError:
-        return 0.0
+    return None if soonest == inf else max(0.1, soonest)

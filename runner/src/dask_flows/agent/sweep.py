@@ -8,6 +8,7 @@ has said so itself.
 
 import asyncio
 import logging
+from collections import Counter
 
 from dask_flows import names
 from dask_flows.agent.cache import Cache
@@ -40,6 +41,7 @@ class Sweeper:
         self._api = api
         self._cache = cache
         self._namespace = namespace
+        self.swept: Counter[str] = Counter()  # by resource
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -76,6 +78,8 @@ class Sweeper:
         if view is None:
             return await self._gone(str(labels.get(names.LABEL_RUN) or ""), uid)
         attempt, run = attempt_of(obj), view.run
+        if attempt > run.attempt:
+            return False  # claimed since: our copy of the run is older than this list
         if attempt == run.attempt and condition(run, CLEANED_UP) is None:
             return False
         of_job = resource is JOBS or labels.get(names.LABEL_COMPONENT) == "runner"
@@ -90,10 +94,12 @@ class Sweeper:
 
     async def _remove(self, resource: Resource, obj: Object) -> int:
         meta = obj["metadata"]
-        log.info("sweep %s name=%s run=%s", resource, meta["name"], _run(obj))
+        log.info("sweep resource=%s name=%s run=%s", resource, meta["name"], _run(obj))
         if resource in (JOBS, CONFIG_MAPS):  # Secrets cannot be listed, but they share this name
             await remove(self._api, SECRETS, self._namespace, meta["name"])
-        return await remove(self._api, resource, self._namespace, meta["name"], uid=meta["uid"])
+        gone = await remove(self._api, resource, self._namespace, meta["name"], uid=meta["uid"])
+        self.swept[str(resource)] += gone
+        return gone
 
 
 def _run(obj: Object) -> str:

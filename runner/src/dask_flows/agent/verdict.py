@@ -12,12 +12,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from dask_flows.agent.conditions import NODE_UNREACHABLE, condition
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.views import PodView
 from dask_flows.diagnose import Diagnosis, diagnose_end, diagnose_start
 from dask_flows.flowrun import CANCELLED, FAILED, SUCCEEDED
 from dask_flows.outcome import Outcome
+from dask_flows.told import diagnose_creation, diagnose_setup
 
+AGAIN = "create a new FlowRun"  # what to do about a failure that nobody repeats
+SUSPENDED = "Suspended"  # the intent to end an attempt whose run goes on later
 INTERRUPTED = (130, 143)
 KILLED = 137
 
@@ -48,7 +52,7 @@ def ending_of(seen: Observed) -> Ending | None:
     if seen.job is None:
         return _or_intent(seen, _job_deleted(seen))
     if seen.job.finished or seen.runner_seen:
-        return _or_intent(seen, _runner_deleted(seen, None))
+        return _or_intent(seen, _vanished(seen))
     return None
 
 
@@ -83,6 +87,19 @@ def from_record(seen: Observed, record: Outcome) -> Ending:
     return _sharpened(seen, record, ending)
 
 
+def is_unexplained(seen: Observed, record: Outcome) -> bool:
+    """Whether an interrupted runner's pod has yet to say who interrupted it.
+
+    A kubelet that evicts a pod says so only when the pod has ended; the runner's record waits there, too.
+    """
+    pod, stopped = seen.runner, record.exit_code in INTERRUPTED or record.outcome == CANCELLED
+    if not stopped or pod is None or pod.ended or pod.deleting or seen.stopping:
+        return False
+    if cancelled_in_time(seen) or seen.job is None or seen.job.deleting:
+        return False
+    return diagnose_end(pod.obj, "runner") is None
+
+
 def cancelled_in_time(seen: Observed) -> bool:
     """Whether it was cancelled before any pod had leave to start, so that nothing has run."""
     return seen.run.spec.cancel and not seen.started_by
@@ -107,10 +124,18 @@ def why_waiting(seen: Observed) -> Diagnosis | None:
     for pod in [seen.runner, seen.scheduler, *_missing_workers(seen)]:
         if pod is None or pod.deleting:
             continue
-        one = diagnose_start(pod.obj, pod.component)
+        one = why_not_started(seen, pod)
         if one is not None:
             found.append(one)
+    if not found and not seen.runners and seen.job is not None:
+        return diagnose_creation(seen.told, seen.job.name)
     return next((one for one in found if one.final), found[0] if found else None)
+
+
+def why_not_started(seen: Observed, pod: PodView) -> Diagnosis | None:
+    """Say why a pod does not start, by its status or by what events tell."""
+    by_status = diagnose_start(pod.obj, pod.component)
+    return by_status or diagnose_setup(seen.told, pod.obj, pod.component)
 
 
 def lost_scheduler(seen: Observed) -> Diagnosis | None:
@@ -118,7 +143,7 @@ def lost_scheduler(seen: Observed) -> Diagnosis | None:
     if seen.plan is None or seen.plan.mode != "ephemeral" or not seen.begun:
         return None
     pod = seen.scheduler
-    do = "create a new FlowRun"
+    do = AGAIN
     if pod is None:
         return Diagnosis("SchedulerLost", "the scheduler pod is gone", f"run {seen.run.name}", do)
     if not pod.ended and not pod.deleting:
@@ -145,7 +170,7 @@ def _sharpened(seen: Observed, record: Outcome, ending: Ending) -> Ending:
 
 
 def _missing_workers(seen: Observed) -> list[PodView]:
-    waiting = [p for p in seen.workers if diagnose_start(p.obj, "worker")]
+    waiting = [p for p in seen.workers if why_not_started(seen, p)]
     minimum = seen.plan.minimum if seen.plan else 0
     return waiting if len(seen.workers) - len(waiting) < minimum else []
 
@@ -194,10 +219,18 @@ def _deleted(seen: Observed, pod: PodView | None) -> Ending:
 
 def _job_deleted(seen: Observed) -> Ending:
     name = seen.run.status.get("jobName") or ""
-    return Ending(FAILED, "JobDeleted", f"somebody deleted Job {name}: create a new FlowRun")
+    return Ending(FAILED, "JobDeleted", f"somebody deleted Job {name}: {AGAIN}")
+
+
+def _vanished(seen: Observed) -> Ending:
+    cut_off = condition(seen.run, NODE_UNREACHABLE)
+    if cut_off is None:
+        return _runner_deleted(seen, None)
+    found = str(cut_off.get("message") or "").partition(":")[0]
+    return Ending(FAILED, "NodeLost", f"the runner is gone with its node: {found}: {AGAIN}")
 
 
 def _runner_deleted(seen: Observed, pod: PodView | None) -> Ending:
     name = pod.name if pod else f"of Job {seen.run.status.get('jobName') or ''}"
     what = f"the runner was stopped from outside, or its pod deleted (pod {name})"
-    return Ending(FAILED, "RunnerDeleted", f"{what}: create a new FlowRun")
+    return Ending(FAILED, "RunnerDeleted", f"{what}: {AGAIN}")

@@ -9,6 +9,15 @@ from typing import Any
 
 from dask_flows import names
 from dask_flows.agent.conditions import CLEANED_UP, condition
+from dask_flows.agent.shapes import (
+    count,
+    identified,
+    mapping,
+    mappings,
+    number,
+    status_of,
+    text,
+)
 from dask_flows.diagnose import ended, termination
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import FlowRun, Spec
@@ -31,19 +40,19 @@ class RunView:
 
     @classmethod
     def of(cls, obj: Object) -> "RunView":
-        """Project a FlowRun; never fails for a bad spec."""
-        meta = obj["metadata"]
-        status = obj.get("status")
-        whole = {**obj, "status": status if isinstance(status, Mapping) else {}}
+        """Project a FlowRun; never fails for a bad spec or status, only for one without identity."""
+        meta = identified(obj, "namespace")
+        status, invalid = status_of(obj)
+        whole = {"metadata": meta, "status": status}
         try:
-            run, invalid = FlowRun.parse(whole), ""
+            run = FlowRun.parse({**whole, "spec": obj.get("spec")})
         except UsageError as error:
             run, invalid = FlowRun.parse({**whole, "spec": {"command": ["true"]}}), str(error)
         # Parameters and files are read again, from the API, by the one step that needs them.
         run = replace(run, spec=replace(run.spec, parameters={}, files=()), raw={})
         if run.terminal and condition(run, CLEANED_UP):
             run = replace(run, spec=NO_SPEC, status=_remains(run.status))
-        generation = int(meta.get("generation") or 0)
+        generation = count(meta.get("generation")) or 0
         return cls(run, generation, "deletionTimestamp" in meta, invalid)
 
 
@@ -66,16 +75,19 @@ class JobView:
     @classmethod
     def of(cls, obj: Object) -> "JobView":
         """Project a Job."""
-        meta, spec = obj["metadata"], obj.get("spec") or {}
-        conditions = (obj.get("status") or {}).get("conditions") or []
-        over = (c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in conditions)
+        meta, spec = identified(obj), mapping(obj.get("spec"))
+        conditions = mappings(mapping(obj.get("status")).get("conditions"))
+        over = (
+            text(c, "type") in ("Complete", "Failed") and text(c, "status") == "True"
+            for c in conditions
+        )
         return cls(
             name=meta["name"],
             uid=meta["uid"],
-            created=meta.get("creationTimestamp", ""),
+            created=text(meta, "creationTimestamp"),
             owner_uid=controller_of(obj),
-            token_sha256=(meta.get("annotations") or {}).get(names.ANNOTATION_TOKEN, ""),
-            ttl=spec.get("ttlSecondsAfterFinished"),
+            token_sha256=text(mapping(meta.get("annotations")), names.ANNOTATION_TOKEN),
+            ttl=count(spec.get("ttlSecondsAfterFinished")),
             finished=any(over),
             deleting="deletionTimestamp" in meta,
             **_ours(meta),
@@ -103,19 +115,19 @@ class PodView:
     @classmethod
     def of(cls, obj: Object) -> "PodView":
         """Project a pod."""
-        meta, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
-        labels = meta.get("labels") or {}
-        next_worker = (meta.get("annotations") or {}).get(NEXT_WORKER, "0")
+        meta = identified(obj)
+        spec, status = mapping(obj.get("spec")), mapping(obj.get("status"))
+        annotations = mapping(meta.get("annotations"))
         return cls(
             name=meta["name"],
             uid=meta["uid"],
-            created=meta.get("creationTimestamp", ""),
+            created=text(meta, "creationTimestamp"),
             owner_uid=controller_of(obj),
-            component=labels.get(names.LABEL_COMPONENT, ""),
-            phase=status.get("phase", "Pending"),
+            component=text(mapping(meta.get("labels")), names.LABEL_COMPONENT),
+            phase=text(status, "phase") or "Pending",
             deleting="deletionTimestamp" in meta,
-            active_deadline=spec.get("activeDeadlineSeconds"),
-            next_worker=int(next_worker) if next_worker.isdecimal() else 0,
+            active_deadline=count(spec.get("activeDeadlineSeconds")),
+            next_worker=number(text(annotations, NEXT_WORKER)),
             obj=_evidence(meta, spec, status),
             **_ours(meta),
         )
@@ -144,21 +156,21 @@ def _remains(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def controller_of(obj: Object) -> str:
     """Return the UID of the object's controlling owner, or an empty text."""
-    owners = obj["metadata"].get("ownerReferences") or []
-    return next((str(o.get("uid")) for o in owners if o.get("controller")), "")
+    owners = mappings(mapping(obj.get("metadata")).get("ownerReferences"))
+    return next((text(o, "uid") for o in owners if o.get("controller") is True), "")
 
 
 def attempt_of(obj: Object) -> int:
     """Return the attempt in an object's labels, 0 if there is none."""
-    text = str((obj["metadata"].get("labels") or {}).get(names.LABEL_ATTEMPT) or "")
-    return int(text) if text.isdecimal() else 0
+    labels = mapping(mapping(obj.get("metadata")).get("labels"))
+    return number(text(labels, names.LABEL_ATTEMPT))
 
 
 def _ours(meta: Mapping[str, Any]) -> dict[str, Any]:
-    labels = meta.get("labels") or {}
+    labels = mapping(meta.get("labels"))
     return {
-        "run": labels.get(names.LABEL_RUN, ""),
-        "run_uid": labels.get(names.LABEL_RUN_UID, ""),
+        "run": text(labels, names.LABEL_RUN),
+        "run_uid": text(labels, names.LABEL_RUN_UID),
         "attempt": attempt_of({"metadata": meta}),
     }
 
@@ -168,16 +180,31 @@ def _evidence(
 ) -> dict[str, Any]:
     containers = [
         {key: c[key] for key in ("name", "image", "resources") if key in c}
-        for c in spec.get("containers") or []
+        for c in mappings(spec.get("containers"))
     ]
-    keys = ("phase", "reason", "message", "initContainerStatuses", "containerStatuses")
+    states = {
+        key: [_container(one) for one in mappings(status[key])]
+        for key in ("initContainerStatuses", "containerStatuses")
+        if key in status
+    }
     conditions = [
         c
-        for c in status.get("conditions") or []
+        for c in mappings(status.get("conditions"))
         if c.get("type") == "DisruptionTarget" or c.get("status") == "False"
     ]
+    texts = {key: text(status, key) for key in ("phase", "reason", "message") if text(status, key)}
     return {
-        "metadata": {"name": meta["name"]},
-        "spec": {"containers": containers},
-        "status": {**{k: status[k] for k in keys if k in status}, "conditions": conditions},
+        "metadata": {key: meta[key] for key in ("name", "deletionTimestamp") if key in meta},
+        "spec": {"containers": containers, "nodeName": text(spec, "nodeName")},
+        "status": {**texts, **states, "conditions": conditions},
     }
+
+
+def _container(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the status of a container; its states are mappings of mappings."""
+    states = {
+        key: {name: mapping(state) for name, state in mapping(status[key]).items()}
+        for key in ("state", "lastState")
+        if key in status
+    }
+    return {**status, **states}

@@ -8,7 +8,7 @@
 
 import asyncio
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 
 from dask_flows.deadline import Clock
@@ -21,6 +21,7 @@ class WorkQueue:
     """Keys that wait for a worker."""
 
     def __init__(self, clock: Clock) -> None:
+        self.errors: Counter[str] = Counter()  # failures by kind of error
         self._clock = clock
         self._ready: deque[str] = deque()
         self._waiting: set[str] = set()
@@ -52,8 +53,9 @@ class WorkQueue:
             heapq.heappush(self._later, (due, key))
             self._wake.set()
 
-    def failed(self, key: str) -> float:
+    def failed(self, key: str, error: Exception) -> float:
         """Count a failure and return the pause it asks for, in seconds."""
+        self.errors[type(error).__name__] += 1
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         return min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(count, 16)))

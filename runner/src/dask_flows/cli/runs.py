@@ -102,6 +102,7 @@ def facts(run: dict[str, Any]) -> list[tuple[str, str]]:
         ("Message", status.get("message")),
         ("Mode", status.get("mode")),
         ("Attempt", str(attempt) if attempt else None),
+        *_ended(status.get("attempts") or []),
         ("Workers", str(status["workers"]) if "workers" in status else None),
         ("Dashboard", status.get("dashboardAddress")),
         ("Created", meta.get("creationTimestamp")),
@@ -116,6 +117,16 @@ def facts(run: dict[str, Any]) -> list[tuple[str, str]]:
     if attempt:
         lines.append(("Next", f"kubectl logs -n {namespace} job/{status.get('jobName')}"))
     return [(label, value) for label, value in lines if value]
+
+
+def _ended(attempts: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    """Return a line for each ended attempt of several."""
+    many = len(attempts) > 1 or bool(attempts and attempts[0].get("attempt", 1) > 1)
+    return [
+        (f"Attempt {one.get('attempt')}", f"{one['reason']} (job/{one.get('jobName')})")
+        for one in attempts
+        if many and one.get("reason")
+    ]
 
 
 def _cancel(args: argparse.Namespace) -> int:

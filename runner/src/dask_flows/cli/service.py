@@ -14,6 +14,15 @@ def add_parser(commands: Any) -> None:
         "--config", type=Path, default=Path("/etc/dask-flows/config.yaml"), metavar="FILE"
     )
     agent.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    agent.add_argument("--log-format", default="text", choices=["text", "json"])
+    agent.add_argument(
+        "--metrics-port",
+        type=int,
+        default=0,
+        metavar="N",
+        help="serve metrics there (default: nowhere)",
+    )
+    agent.add_argument("--failpoint", default="", help=argparse.SUPPRESS)  # for tests
     agent.set_defaults(handler=_agent)
     drain = commands.add_parser("drain", help="wait for runs before an upgrade (the chart's hook)")
     for flag, text in (
@@ -44,9 +53,17 @@ def add_parser(commands: Any) -> None:
 
 
 def _agent(args: argparse.Namespace) -> int:
+    from dask_flows import __version__
     from dask_flows.agent import serve
 
-    return serve(args.config, log_level=args.log_level)
+    return serve(
+        args.config,
+        log_level=args.log_level,
+        log_format=args.log_format,
+        metrics_port=args.metrics_port,
+        version=__version__,
+        failpoint=args.failpoint,
+    )
 
 
 def _drain(args: argparse.Namespace) -> int:

@@ -56,6 +56,7 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--image", help="image of all pods of the run")
     group.add_argument("--mode", choices=["local", "static", "ephemeral"],
                        help="if the release allows it")  # fmt: skip
+    group.add_argument("--profile", metavar="NAME", help="named settings of the release")
     group.add_argument("--workers", metavar="N|MIN:MAX", help="size of the run's own cluster")
     group.add_argument(
         "--deadline",
@@ -92,6 +93,7 @@ def submit(args: argparse.Namespace) -> int:
     fields = {
         "image": args.image,
         "mode": args.mode,
+        "profile": args.profile,
         "workers": worker_fields(args.workers),
         "deadlineSeconds": args.deadline,
         "startDeadlineSeconds": args.start_deadline,

@@ -3,15 +3,19 @@
 Objects are plain dictionaries as the API sends them. Every call may raise a ``KubeError``.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dask_flows.kube.backoff import Backoff
 from dask_flows.kube.errors import Conflict, Gone, NotFound
 from dask_flows.kube.resources import Resource
 
 Object = dict[str, Any]
 PAGE = 500
+LISTS = 5  # tries to read one list to its end
 
 ADDED, MODIFIED, DELETED, BOOKMARK = "ADDED", "MODIFIED", "DELETED", "BOOKMARK"
 
@@ -110,23 +114,40 @@ class Api(Protocol):
         ...
 
 
+async def pages(
+    api: Api, resource: Resource, namespace: str, *, labels: str = "", fields: str = ""
+) -> AsyncGenerator[Page, None]:
+    """Read a whole list page by page; raises Gone if the server drops the snapshot meanwhile."""
+    more = ""
+    while True:
+        page = await api.list(resource, namespace, labels=labels, fields=fields, more=more)
+        yield page
+        if not page.more:
+            return
+        more = page.more
+
+
 async def list_all(
     api: Api, resource: Resource, namespace: str, *, labels: str = "", fields: str = ""
 ) -> Page:
-    """Read a whole list page by page; begins again if the server drops the snapshot meanwhile."""
-    while True:
+    """Read a whole list into one page; begins again, a few times, if the snapshot is dropped."""
+    backoff = Backoff()
+    for left in reversed(range(LISTS)):
         items: list[Object] = []
-        more = ""
         try:
-            while True:
-                page = await api.list(resource, namespace, labels=labels, fields=fields, more=more)
-                items += page.items
-                if not page.more:
-                    return Page(items, page.resource_version)
-                more = page.more
+            async with aclosing(
+                pages(api, resource, namespace, labels=labels, fields=fields)
+            ) as some:
+                async for page in some:
+                    items += page.items
+                    version = page.resource_version
         except Gone:
-            if not more:  # not an expired page: the caller must know
+            if not left:
                 raise
+            await asyncio.sleep(backoff.next())
+        else:
+            return Page(items, version)
+    raise AssertionError("the loop returns or raises")
 
 
 async def remove(

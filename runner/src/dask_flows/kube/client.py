@@ -7,6 +7,7 @@ fields they do not know and cost two hundred times more to read (see the benchma
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -14,25 +15,49 @@ import aiohttp
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
+from dask_flows.kube.answers import check, event_of
 from dask_flows.kube.api import PAGE, Event, Object, Page
-from dask_flows.kube.errors import KubeError, Unreachable, error_from
+from dask_flows.kube.errors import KubeError, Unreachable
 from dask_flows.kube.resources import PODS, Resource
-
-REQUEST = aiohttp.ClientTimeout(total=30, sock_connect=10)
-# Bookmarks come about once a minute: a watch that is silent for longer has been cut off.
-WATCH = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=70)
-FOLLOW = aiohttp.ClientTimeout(total=None, sock_connect=10)
 
 MERGE = "application/merge-patch+json"
 JSON = "application/json"
 _NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
 
 
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for the API server, in seconds."""
+
+    connect: float = 10.0
+    answer: float = 30.0
+    # Bookmarks come about once a minute: a watch that is silent for longer has been cut off.
+    silence: float = 70.0
+
+    @property
+    def request(self) -> aiohttp.ClientTimeout:
+        """The limits of a call with one answer."""
+        return aiohttp.ClientTimeout(total=self.answer, sock_connect=self.connect)
+
+    @property
+    def watch(self) -> aiohttp.ClientTimeout:
+        """The limits of a watch."""
+        return aiohttp.ClientTimeout(total=None, sock_connect=self.connect, sock_read=self.silence)
+
+    @property
+    def follow(self) -> aiohttp.ClientTimeout:
+        """The limits of a log that is followed: programs may be silent for days."""
+        return aiohttp.ClientTimeout(total=None, sock_connect=self.connect)
+
+
 class KubeClient:
     """Speak to one API server; ``namespace`` is the caller's default, nothing here assumes it."""
 
-    def __init__(self, settings: Configuration, namespace: str) -> None:
+    def __init__(
+        self, settings: Configuration, namespace: str, patience: Patience | None = None
+    ) -> None:
         self.namespace = namespace
+        self._patience = patience or Patience()
         self._settings = settings
         self._rest = RESTClientObject(settings)
 
@@ -75,9 +100,11 @@ class KubeClient:
             "continue": more,
         }
         answer = await self._call("list", "GET", resource, namespace, query=query)
-        meta = answer.get("metadata") or {}
-        items = answer.get("items") or []
-        return Page(items, meta.get("resourceVersion", ""), meta.get("continue", ""))
+        meta, items = answer.get("metadata") or {}, answer.get("items") or []
+        if not isinstance(meta, dict) or not isinstance(items, list):
+            raise KubeError("the answer is no list", where=resource.path(namespace))
+        version, rest = meta.get("resourceVersion"), meta.get("continue")
+        return Page(items, str(version or ""), str(rest or ""))
 
     async def create(
         self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
@@ -129,7 +156,10 @@ class KubeClient:
         labels: str = "",
         fields: str = "",
     ) -> AsyncGenerator[Event, None]:
-        """Follow changes until the server ends it; raises Unreachable after 70 s of silence."""
+        """Follow changes until the server ends it; raises Unreachable after 70 s of silence.
+
+        What comes without a line end is left out: the stream was cut there, and it comes again.
+        """
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -139,9 +169,11 @@ class KubeClient:
             "fieldSelector": fields,
         }
         path = resource.path(namespace)
-        async with aclosing(self._lines("watch", resource, path, query, WATCH)) as lines:
-            async for line in lines:
-                yield _event(line, resource, path)
+        limits = self._patience.watch
+        async with aclosing(self._lines("watch", resource, path, query, limits)) as lines:
+            async for line, whole in lines:
+                if whole and line.strip():
+                    yield event_of(line, resource, path)
 
     async def logs(
         self,
@@ -161,8 +193,9 @@ class KubeClient:
             "previous": "true" if previous else "",
         }
         path = PODS.path(namespace, pod, "log")
-        async with aclosing(self._lines("get", PODS, path, query, FOLLOW)) as lines:
-            async for line in lines:
+        limits = self._patience.follow
+        async with aclosing(self._lines("get", PODS, path, query, limits)) as lines:
+            async for line, _ in lines:
                 yield line.decode("utf-8", errors="replace")
 
     async def _call(
@@ -179,31 +212,36 @@ class KubeClient:
     ) -> Object:
         path = resource.path(namespace, name, subresource)
         try:
-            response = await self._send(method, path, query or {}, body, REQUEST)
+            response = await self._send(method, path, query or {}, body, self._patience.request)
             async with response:
-                await _check(response, verb, resource, path)
-                answer: Object = json.loads(await response.read())
-                return answer
+                await check(response, verb, resource, path)
+                answer = json.loads(await response.read())
         except _NETWORK as error:
             raise self._unreachable(error, verb, resource) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise KubeError(f"the answer is not JSON: {error}", where=path) from error
+        if not isinstance(answer, dict):
+            raise KubeError("the answer is no object", where=path)
+        return answer
 
     async def _lines(
         self, verb: str, resource: Resource, path: str, query: Mapping[str, Any], limits: Any
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[tuple[bytes, bool], None]:
+        """Yield lines, and whether each was ended by a line end."""
         # Not aiohttp's own line reader: that one fails on lines over a few hundred kilobytes.
         try:
             response = await self._send("GET", path, query, None, limits)
             async with response:
-                await _check(response, verb, resource, path)
-                rest = b""
+                await check(response, verb, resource, path)
+                begun: list[bytes] = []  # joined once: a long line comes in many pieces
                 async for chunk in response.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        yield line
-                if rest:
-                    yield rest
+                    *ends, rest = chunk.split(b"\n")
+                    for end in ends:
+                        yield b"".join((*begun, end)), True
+                        begun = []
+                    begun.append(rest)
+                if rest := b"".join(begun):
+                    yield rest, False
         except _NETWORK as error:
             raise self._unreachable(error, verb, resource) from error
 
@@ -230,35 +268,3 @@ class KubeClient:
             verb=verb,
             resource=str(resource),
         )
-
-
-def _event(line: bytes, resource: Resource, path: str) -> Event:
-    try:
-        event = json.loads(line)
-        kind, obj = str(event["type"]), dict(event["object"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise KubeError(f"the watch sent no event: {error}", where=path) from error
-    if kind == "ERROR":
-        code = obj.get("code") or 500
-        raise error_from(code, obj, verb="watch", resource=str(resource), where=path)
-    return Event(kind, obj)
-
-
-async def _check(
-    response: aiohttp.ClientResponse, verb: str, resource: Resource, path: str
-) -> None:
-    if response.ok:
-        return
-    try:
-        payload = json.loads(await response.read())
-    except ValueError:
-        payload = None
-    after = response.headers.get("Retry-After", "")
-    raise error_from(
-        response.status,
-        payload,
-        verb=verb,
-        resource=str(resource),
-        where=path,
-        retry_after=float(after) if after.isdecimal() else None,
-    )

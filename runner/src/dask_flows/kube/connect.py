@@ -2,12 +2,16 @@
 
 A kubeconfig wins (the file given, else ``KUBECONFIG``, else ``~/.kube/config``), with the context named
 or the current one and exec plugins; without any file, the service account of the pod we run in.
-The service account's token is read again every minute, an exec plugin asked again when its token ends.
+A token in a file, as a service account has it, is read again for each request: it is replaced while we
+run. An exec plugin is asked again when its token ends.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import config as kubeconfig
 from kubernetes.aio.client.configuration import Configuration
@@ -40,7 +44,17 @@ async def connect(
             where=paths,
             do="set KUBECONFIG, or check --context",
         ) from error
+    _settle_proxy(settings)
     return KubeClient(settings, namespace or found or "default")
+
+
+def _settle_proxy(settings: Configuration) -> None:
+    # Left to aiohttp, the environment and ~/.netrc are read in two threads for each request, which is more
+    # than half of a request's CPU time.
+    url = urlsplit(settings.host)
+    if not settings.proxy and not proxy_bypass(url.hostname or ""):
+        settings.proxy = getproxies().get(url.scheme)
+    settings.client_session_kwargs = {"trust_env": False}
 
 
 def _exists(paths: str) -> bool:
@@ -49,8 +63,9 @@ def _exists(paths: str) -> bool:
 
 def _from_pod(settings: Configuration) -> str:
     kubeconfig.load_incluster_config(  # type: ignore[no-untyped-call]
-        client_configuration=settings
+        client_configuration=settings, try_refresh_token=False
     )
+    settings.refresh_api_key_hook = _read_again(SERVICE_ACCOUNT / "token")
     return (SERVICE_ACCOUNT / "namespace").read_text().strip()
 
 
@@ -62,6 +77,8 @@ async def _from_file(settings: Configuration, paths: str, context: str | None) -
     if "exec" in user:
         _check_exec(settings, user, paths)
         settings.refresh_api_key_hook = _renew(loader)
+    elif "token" not in user and "tokenFile" in user:
+        settings.refresh_api_key_hook = _read_again(_token_file(loader))
     chosen = loader.current_context.get("context") or {}
     return str(chosen.get("namespace") or "")
 
@@ -74,6 +91,23 @@ def _check_exec(settings: Configuration, user: Any, paths: str) -> None:
             where=paths,
             do="run it by hand, or log in again",
         )
+
+
+def _token_file(loader: Any) -> Path:
+    # Relative names are relative to the kubeconfig that has them.
+    user = loader._user  # noqa: SLF001 - the library has no other way to ask
+    return Path(str(loader._get_base_path(user.path))) / str(user["tokenFile"])  # noqa: SLF001
+
+
+def _read_again(file: Path) -> Any:
+    """Return a hook that takes the token from a file; while it cannot be read, the last one holds."""
+
+    def hook(settings: Configuration) -> None:
+        with suppress(OSError, ValueError):
+            if token := file.read_text().strip():
+                settings.api_key["BearerToken"] = f"Bearer {token}"
+
+    return hook
 
 
 def _renew(loader: Any) -> Any:

@@ -15,7 +15,8 @@
 Policy: this tree replaces the library's errors at the border, with the original chained as the cause.
 The API server's own message is kept, since it knows best, but only from a ``Status`` object and only
 its first 1,000 characters: other bodies may hold data that has no place in a log. Nothing here decides
-about retries; ``retry_after`` is what the server asked for, in seconds, on any answer that carries it.
+about retries; ``retry_after`` is what the server asked for, in seconds, on any answer that carries it,
+and at most a minute: a page for hours of maintenance must not keep anybody away once they are over.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from typing import Any, ClassVar
 from dask_flows.errors import DaskFlowsError
 
 MESSAGE_LIMIT = 1000
+RETRY_AFTER_LIMIT = 60.0
 
 
 class KubeError(DaskFlowsError):
@@ -41,8 +43,10 @@ class KubeError(DaskFlowsError):
         verb: str = "",
         resource: str = "",
         retry_after: float | None = None,
+        code: int = 0,
     ) -> None:
         super().__init__(found, where=where, do=do)
+        self.code = code or self.status  # 0: there was no answer
         self.verb = verb
         self.resource = resource
         self.retry_after = retry_after
@@ -93,6 +97,12 @@ class Gone(KubeError):
     status = 410
 
 
+class Garbled(Gone):
+    """The watch cannot be read on from here: asked again, it would say the same."""
+
+    status = 0
+
+
 class Invalid(KubeError):
     """The object breaks the schema or a validation rule."""
 
@@ -130,7 +140,7 @@ def error_from(
     verb: str,
     resource: str,
     where: str = "",
-    retry_after: float | None = None,
+    retry_after: Any = None,
 ) -> KubeError:
     """Return the error for an HTTP status and the ``Status`` object that came with it."""
     status: Mapping[str, Any] = payload if _is_status(payload) else {}
@@ -138,18 +148,29 @@ def error_from(
     kind = _BY_STATUS.get(code, KubeError)
     if kind is Conflict and status.get("reason") == "AlreadyExists":
         kind = AlreadyExists
-    if kind is Forbidden and "exceeded quota" in message:
+    if kind is Forbidden and ("exceeded quota" in message or "failed quota" in message):
         kind = QuotaExceeded
-    if retry_after is None:
-        retry_after = (status.get("details") or {}).get("retryAfterSeconds")
+    details = status.get("details")
+    if retry_after is None and isinstance(details, Mapping):
+        retry_after = details.get("retryAfterSeconds")
     return kind(
         f"Forbidden: {verb} {resource}: {message}" if kind is Forbidden else message,
         where=where,
         do=_ADVICE.get(kind, ""),
         verb=verb,
         resource=resource,
-        retry_after=retry_after,
+        retry_after=_seconds(retry_after),
+        code=code,
     )
+
+
+def _seconds(value: Any) -> float | None:
+    """Return a pause as a header or a field gives it; None for dates and whatever else is no number."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(seconds, RETRY_AFTER_LIMIT) if seconds >= 0 else None
 
 
 def _is_status(payload: Any) -> bool:

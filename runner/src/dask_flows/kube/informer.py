@@ -11,22 +11,37 @@
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dask_flows.deadline import Clock
-from dask_flows.kube.api import BOOKMARK, DELETED, Api, Event, Object, list_all
+from dask_flows.kube import versions
+from dask_flows.kube.api import BOOKMARK, DELETED, Api, Event, Object, pages
 from dask_flows.kube.backoff import Backoff
-from dask_flows.kube.errors import Gone, KubeError
+from dask_flows.kube.errors import Gone, Invalid, KubeError
 from dask_flows.kube.resources import Resource
 
 T = TypeVar("T")
 Handler = Callable[[str, T | None, T | None], None]
 log = logging.getLogger(__name__)
 
-RELIST = 600.0
-SETTLED = 5.0  # a watch that lived this long was a good one
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often to ask the API server, in seconds."""
+
+    first_pause: float = 0.5
+    longest_pause: float = 10.0
+    settled: float = 5.0  # a watch that lived this long was a good one
+    relist: float = 600.0
+    listing: float = 300.0  # the server drops a list's snapshot after five minutes anyway
+    watch: tuple[int, int] = (240, 300)  # spread, so that not all begin anew at once
+
+
+USUAL = Rhythm()
 
 
 class Informer(Generic[T]):
@@ -42,21 +57,26 @@ class Informer(Generic[T]):
         clock: Clock,
         labels: str = "",
         fields: str = "",
+        rhythm: Rhythm = USUAL,
     ) -> None:
         self.resource = resource
         self.synced = asyncio.Event()
         self.last_sign = clock.monotonic()
+        self.ends: Counter[str] = Counter()  # how often following ended, by the reason
+        self.lists: Counter[str] = Counter()  # how often everything was listed, by the reason
         self._api = api
         self._namespace = namespace
         self._project = project
         self._clock = clock
         self._selector = {"labels": labels, "fields": fields}
+        self._rhythm = rhythm
+        self._backoff = Backoff(rhythm.first_pause, rhythm.longest_pause)
         self._handlers: list[Handler[T]] = []
         self._objects: dict[str, T] = {}
         # Versions outlive deleted objects until the next list: a late copy must not revive them.
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, versions.Version] = {}
         self._position = ""
-        self._horizon = 0
+        self._horizon: versions.Version = None
         self._listed = 0.0
 
     def __iter__(self) -> Iterator[T]:
@@ -81,87 +101,131 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Follow the API server for ever."""
-        backoff = Backoff()
         while True:
-            started = self._clock.monotonic()
-            try:
-                await self._follow()
-                pause = 0.0
-            except Gone:
-                self._position = ""
-                pause = backoff.next()
-            except KubeError as error:
-                log.warning("cannot follow resource=%s error=%s", self.resource, error)
-                pause = backoff.next(error.retry_after)
-            except Exception:  # whatever it was, following goes on
-                log.exception("following failed, trying again: %s", self.resource)
-                pause = backoff.next()
+            pause = await self._round()
             self._sign()
-            if self._clock.monotonic() - started >= SETTLED:
-                backoff.reset()
-            elif not pause:
-                pause = backoff.next()  # a server that ends each watch at once
             await asyncio.sleep(pause)
 
-    async def _follow(self) -> None:
-        if not self._position or self._clock.monotonic() - self._listed >= RELIST:
-            await self._list()
+    async def _round(self) -> float:
+        """List if it is time, and watch; returns the pause before the next round, in seconds."""
+        try:
+            if not self._position or self._age_of_list() >= self._rhythm.relist:
+                await self._list()
+            pause = await self._watch()
+            self.ends["Ended"] += 1
+        except (Gone, Invalid) as error:  # Invalid: the position is one that no server gives
+            self.ends[type(error).__name__] += 1
+            log.info("list again resource=%s because=%s", self.resource, error)
+            self._position = ""
+            return self._backoff.next()
+        except KubeError as error:
+            self.ends[type(error).__name__] += 1
+            log.warning("cannot follow resource=%s error=%s", self.resource, error)
+            return self._backoff.next(error.retry_after)
+        except Exception:  # whatever it was, following goes on, and not into the same hole again
+            self.ends["Mistake"] += 1
+            log.exception("following failed, trying again: %s", self.resource)
+            self._position = ""
+            return self._backoff.next()
+        return pause
+
+    def _age_of_list(self) -> float:
+        return self._clock.monotonic() - self._listed
+
+    async def _watch(self) -> float:
+        started, before = self._clock.monotonic(), self._position
         watch = self._api.watch(
             self.resource,
             self._namespace,
-            resource_version=self._position,
-            seconds=random.randint(240, 300),  # noqa: S311 - spread, not secrecy
+            resource_version=before,
+            seconds=random.randint(*self._rhythm.watch),  # noqa: S311 - spread, not secrecy
             **self._selector,
         )
-        async with aclosing(watch) as events:
-            async for event in events:
-                self._sign()
-                self._see(event)
+        try:
+            async with aclosing(watch) as events:
+                async for event in events:
+                    self._sign()
+                    self._see(event)
+        finally:
+            settled = self._clock.monotonic() - started >= self._rhythm.settled
+            if settled:
+                self._backoff.reset()
+        if settled:
+            return 0.0
+        if self._position != before:  # cut off early, but it brought something
+            self._backoff.reset()
+        return self._backoff.next()
 
     async def _list(self) -> None:
-        page = await list_all(self._api, self.resource, self._namespace, **self._selector)
-        self._sign()
-        present = {_name(obj) for obj in page.items}
-        horizon = _integer(page.resource_version)
-        if horizon < self._horizon:  # the server was restored from a backup: believe it
-            self._versions.clear()
-        self._horizon = horizon
+        self.lists["Age" if self._position else "Gone" if self.synced.is_set() else "First"] += 1
+        present: set[str] = set()
+        try:
+            async with asyncio.timeout(self._rhythm.listing):
+                position = await self._read_pages(present)
+        except TimeoutError as error:
+            raise KubeError(f"listing took over {self._rhythm.listing:.0f} s") from error
+        if not position:
+            raise KubeError("the list says no resourceVersion", where=str(self.resource))
+        self._horizon = horizon = versions.parse(position)
         for name in [n for n in self._objects if n not in present]:
-            if self._versions.get(name, 0) <= horizon:  # else it was made after the list
+            if versions.reaches(horizon, self._versions.get(name)):  # else made after the list
                 self._drop(name, horizon)
         self._versions = {n: v for n, v in self._versions.items() if n in self._objects}
-        for obj in page.items:
-            self._take(obj)
-        self._position = page.resource_version
+        self._position = position
         self._listed = self._clock.monotonic()
         self.synced.set()
 
+    async def _read_pages(self, present: set[str]) -> str:
+        """Take all objects, page by page so that no more is held at once; returns the version."""
+        position = ""
+        listed = pages(self._api, self.resource, self._namespace, **self._selector)
+        async with aclosing(listed) as all_pages:
+            async for page in all_pages:
+                self._sign()
+                if not position and not versions.reaches(
+                    versions.parse(page.resource_version), self._horizon
+                ):  # the server was restored from a backup: believe it
+                    self._versions.clear()
+                    self._horizon = None
+                position = page.resource_version
+                for obj in page.items:
+                    present.add(versions.name_of(obj))
+                    self._take(obj, listed=True)
+        return position
+
     def _see(self, event: Event) -> None:
-        version = str((event.object.get("metadata") or {}).get("resourceVersion") or "")
+        version = versions.version_of(event.object)
         if event.type == DELETED:
-            name = _name(event.object)
-            if _integer(version) >= self._versions.get(name, 0):
-                self._drop(name, _integer(version))
+            name, number = versions.name_of(event.object), versions.parse(version)
+            if name and versions.reaches(number, self._versions.get(name)):
+                self._drop(name, number)
         elif event.type != BOOKMARK:
             self._take(event.object)
-        self._position = version or self._position
+        if versions.reaches(versions.parse(version), versions.parse(self._position)):
+            self._position = version or self._position
 
-    def _take(self, obj: Object) -> None:
-        name = _name(obj)
-        version = _integer((obj.get("metadata") or {}).get("resourceVersion"))
-        if not name or version <= self._versions.get(name, -1):
+    def _take(self, obj: Object, *, listed: bool = False) -> None:
+        name = versions.name_of(obj)
+        if not name:
             return
+        version = versions.parse(versions.version_of(obj))
+        if name in self._versions:
+            if not versions.passes(version, self._versions[name]):
+                return
+        elif not listed and not versions.passes(version, self._horizon):
+            return  # from before the list, which does not have it: it is gone
         try:
             new = self._project(obj)
-        except Exception:  # one bad object must not stop the others
-            log.exception("left out an object that cannot be read: %s %s", self.resource, name)
+        except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
+            what = f"{type(error).__name__}: {error}"
+            log.warning("left out resource=%s name=%s error=%s", self.resource, name, what)
             return
         old = self._objects.get(name)
         self._objects[name] = new
         self._versions[name] = version
         self._tell(name, old, new)
 
-    def _drop(self, name: str, version: int) -> None:
+    def _drop(self, name: str, version: versions.Version) -> None:
         old = self._objects.pop(name, None)
         self._versions[name] = version
         if old is not None:
@@ -176,13 +240,3 @@ class Informer(Generic[T]):
 
     def _sign(self) -> None:
         self.last_sign = self._clock.monotonic()
-
-
-def _name(obj: Object) -> str:
-    meta = obj.get("metadata") if isinstance(obj, dict) else None
-    return str(meta.get("name") or "") if isinstance(meta, dict) else ""
-
-
-def _integer(version: object) -> int:
-    text = str(version or "")
-    return int(text) if text.isdecimal() else 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from dask_flows.deadline import Deadline
@@ -11,12 +11,13 @@ from dask_flows.flowrun import RUNNING, STARTING, TERMINAL
 from dask_flows.kube.api import DELETED, Api, list_all
 from dask_flows.kube.errors import Gone, NotFound, Unreachable
 from dask_flows.kube.resources import FLOWRUNS, PODS, Resource
-from dask_flows.names import LABEL_COMPONENT, LABEL_RUN
+from dask_flows.names import LABEL_ATTEMPT, LABEL_COMPONENT, LABEL_RUN
 
 Say = Callable[[str], None]
 WATCH_SECONDS = 240
 RECONNECT_SECONDS = 2.0
 LOG_GRACE_SECONDS = 10.0
+STARTED = ("Running", "Succeeded", "Failed")
 
 
 async def wait(
@@ -33,22 +34,52 @@ async def wait(
 async def follow(
     api: Api, namespace: str, name: str, deadline: Deadline, *, log: Say, say: Say
 ) -> dict[str, Any]:
-    """Do the same, and show the runner's log meanwhile."""
+    """Do the same, and show the runner's log meanwhile, of one attempt after the other."""
 
     async def both() -> dict[str, Any]:
-        logs = asyncio.create_task(stream_logs(api, namespace, name, log))
+        shown = _Shown()
+        logs = asyncio.create_task(_stream_attempts(api, namespace, name, log, shown))
         try:
             status = await _until_over(api, namespace, name, say)
             # The last lines may still be on their way; a pod that never started has none.
-            await asyncio.wait(
-                [logs], timeout=LOG_GRACE_SECONDS if status.get("runningTime") else 1
-            )
+            grace = LOG_GRACE_SECONDS if status.get("runningTime") else 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await shown.until(int(status.get("attempt") or 0))
             return status
         finally:
             logs.cancel()
             await asyncio.gather(logs, return_exceptions=True)
 
     return await _within(deadline, name, both())
+
+
+class _Shown:
+    """The last attempt whose log has been shown to its end."""
+
+    def __init__(self) -> None:
+        self.attempt = 0
+        self._changed = asyncio.Event()
+
+    def end(self, attempt: int) -> None:
+        """Note the end of an attempt's log."""
+        self.attempt = attempt
+        self._changed.set()
+
+    async def until(self, attempt: int) -> None:
+        """Wait for the end of this attempt's log."""
+        while self.attempt < attempt:
+            self._changed.clear()
+            await self._changed.wait()
+
+
+async def _stream_attempts(api: Api, namespace: str, name: str, log: Say, shown: _Shown) -> None:
+    while True:
+        pod, attempt = await _next_pod(api, namespace, name, shown.attempt)
+        async with aclosing(_lines(api, namespace, pod, live=True)) as lines:
+            async for line in lines:
+                log(line)
+        shown.end(attempt)
 
 
 async def stream_logs(api: Api, namespace: str, name: str, log: Say, *, live: bool = True) -> bool:
@@ -99,11 +130,21 @@ async def _runner_pod(api: Api, namespace: str, name: str, *, live: bool) -> str
         pods = (await list_all(api, PODS, namespace, labels=labels)).items
         pods.sort(key=lambda pod: pod["metadata"].get("creationTimestamp") or "")
         return pods[-1]["metadata"]["name"] if pods else None
+    return (await _next_pod(api, namespace, name, 0))[0]
+
+
+async def _next_pod(api: Api, namespace: str, name: str, after: int) -> tuple[str, int]:
+    """Wait for the runner pod of a later attempt; returns its name and its attempt."""
+    labels = f"{LABEL_RUN}={name},{LABEL_COMPONENT}=runner"
     async with aclosing(_versions(api, PODS, namespace, labels=labels)) as versions:
         async for pod in versions:
-            if pod and (pod.get("status") or {}).get("phase") in ("Running", "Succeeded", "Failed"):
-                return str(pod["metadata"]["name"])
-    return None
+            if pod is None or (pod.get("status") or {}).get("phase") not in STARTED:
+                continue
+            text = str(pod["metadata"]["labels"].get(LABEL_ATTEMPT) or "")
+            attempt = int(text) if text.isdecimal() else 1
+            if attempt > after:
+                return str(pod["metadata"]["name"]), attempt
+    raise AssertionError("a watch never ends by itself")
 
 
 async def _versions(

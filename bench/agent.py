@@ -1,0 +1,300 @@
+"""What the agent does and costs with thousands of runs: real API server, fake nodes, played runners.
+
+- ``burst``: so many FlowRuns created at once, until all have ended;
+- ``steady``: 300 created per minute, with the finished ones of the burst present;
+- ``active``: 1,000 runs active at once; the agent is killed and started again; then all end within a minute;
+- ``ephemeral``: a smaller burst in which every run has a cluster of its own.
+
+The runners' programs are played (``tests/kwok``): their calls to the agent are real, a flow lasts a second. The
+agent runs as a process of this machine with the rights that the chart gives it; its API calls are counted in
+the API server's audit log.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stats import write
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cluster"))
+
+from dask_flows.kube.api import Api
+from dask_flows.kube.resources import FLOWRUNS
+from kwok.agent import AgentProcess
+from kwok.audit import READS, Audit, counting
+from kwok.burst import create
+from kwok.driver import Driver, Play, Runner
+from kwok.metrics import Metrics
+from kwok.observer import Observer, Seen
+from kwok.session import session
+from kwok.site import Site, flow_run, free_port, site, start_kwok
+
+PARTS = ("burst", "steady", "active", "ephemeral")
+PER_MINUTE = 300
+ENDING_SECONDS = 60.0
+PATIENCE = 3.0  # seconds per run until a part is given up
+# The limits are not what is measured.
+VALUES: dict[str, Any] = {
+    "agent": {"maxConcurrentRuns": 1000, "rateLimit": {"createsPerSecond": 1000, "burst": 1000}}
+}
+NOTES = (
+    "A real API server, etcd, controller manager and scheduler on this machine, beside the agent, the fake",
+    "nodes (kwok), and the program that creates the runs and plays their runners. The controller manager may send",
+    "200 requests per second (`--kube-api-qps=200`, default 20). `agent.maxConcurrentRuns` is 1,000 and the agent's own",
+    "rate limit is out of the way. API writes are the agent's, from the audit log; its Events and reads are from its metrics.",
+    "Peers: KubeRay 1.1 to 1.8 jobs/s (its own load tests, 1,000 to 10,000 RayJobs), Spark operator 2.2 to 2.6 submissions/s.",
+)
+Row = list[str]
+
+
+@dataclass
+class Bench:
+    """One site with its agent, and everything that watches it."""
+
+    here: Site
+    agent: AgentProcess
+    api: Api
+    driver: Driver
+    observer: Observer
+    audit: Audit
+    metrics: Metrics
+    held: set[str] = field(default_factory=set)  # runs whose flows wait until they are let go
+    made: int = 0
+
+    def behave(self, runner: Runner) -> Play:
+        """Say what a runner's flow does."""
+        return Play(ends=runner.run not in self.held)
+
+    async def create(self, prefix: str, count: int) -> list[str]:
+        """Create runs at once, as fast as the API server takes them."""
+        names = [f"{prefix.replace(' ', '-')}-{n}" for n in range(count)]
+        await create(self.api, self.here.namespace, names)
+        return names
+
+    async def until_ended(self, names: Iterable[str]) -> list[Seen]:
+        """Wait until all of these have ended; returns what was seen of them."""
+        wanted, seen = list(names), self.observer.runs
+
+        def over() -> bool:
+            return all(name in seen and seen[name].ended for name in wanted)
+
+        await self.observer.until(over, 60 + PATIENCE * len(wanted))
+        bad = [name for name in wanted if seen[name].phase != "Succeeded"]
+        if bad:
+            raise SystemExit(f"{len(bad)} runs did not succeed, such as {seen[bad[0]]}")
+        return [seen[name] for name in wanted]
+
+
+class Usage:
+    """What the agent has used since this was made."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._begin = time.monotonic()
+        self._cpu = bench.agent.cpu_seconds()
+        self._own = time.process_time()
+        self._writes = bench.audit.writes
+        self._requests = bench.metrics.requests()
+
+    async def rows(self, part: str, runs: int) -> list[Row]:
+        """Say it per run."""
+        await asyncio.sleep(
+            2
+        )  # what cleans up after the last runs belongs to them; so does the log
+        cpu = self._bench.agent.cpu_seconds() - self._cpu
+        own = time.process_time() - self._own
+        seconds = time.monotonic() - self._begin
+        writes = self._bench.audit.writes - self._writes
+        requests = self._bench.metrics.requests() - self._requests
+        reads = Counter({key: n for key, n in requests.items() if key[0] in READS})
+        events = sum(n for (_, what), n in requests.items() if what == "events" and _ not in READS)
+        rest = sum(writes.values()) - sum(n for (_, what), n in writes.items() if what == "events")
+        target = "≤ 8" if self._bench.here.mode == "static" else ""
+        return [
+            [part, "agent CPU per run", f"**{1000 * cpu / runs:.2f} ms**", "≤ 5 ms"],
+            [part, "agent peak RSS", f"**{self._bench.agent.peak_mib():.0f} MiB**", "≤ 200 MiB"],
+            [part, "API writes per run", f"**{rest / runs:.2f}** ({_list(writes, runs)})", target],
+            [part, "Events per run, apart", f"{events / runs:.2f}", ""],
+            [
+                part,
+                "API reads per run",
+                f"{sum(reads.values()) / runs:.2f} ({_list(reads, runs)})",
+                "",
+            ],
+            [part, "this program's CPU, of one core", f"{100 * own / seconds:.0f} %", ""],
+        ]
+
+
+async def burst(bench: Bench, part: str, count: int) -> list[Row]:
+    """Create everything at once."""
+    usage, begin = Usage(bench), time.monotonic()
+    names = await bench.create(part, count)
+    created = time.monotonic() - begin
+    runs = await bench.until_ended(names)
+    seconds = max(run.ended or 0 for run in runs) - begin
+    starts = max(bench.driver.starts[run.uid, 1] for run in runs)
+    title = f"{part} of {count:,}"
+    return [
+        [title, "runs/s end to end", f"**{count / seconds:.2f}** ({seconds:.0f} s)", "≥ 3"],
+        [title, "created within", f"{created:.0f} s", ""],
+        [title, "most active at once", str(bench.observer.most_active), "≤ 1,000"],
+        [title, "most starts of one attempt", str(starts), "1"],
+        *await usage.rows(title, count),
+    ]
+
+
+async def steady(bench: Bench, minutes: float) -> list[Row]:
+    """Create one run after the other, evenly."""
+    usage = Usage(bench)
+    count = round(PER_MINUTE * minutes)
+    present = len(bench.observer.runs)
+    asked: dict[str, float] = {}
+    begin = time.monotonic()
+    for n in range(count):
+        await asyncio.sleep(max(0.0, begin + n * 60 / PER_MINUTE - time.monotonic()))
+        name = f"steady-{n}"
+        asked[name] = time.monotonic()
+        await bench.api.create(FLOWRUNS, bench.here.namespace, flow_run(name))
+    runs = await bench.until_ended(asked)
+    claims = [(run.claimed or 0) - asked[run.name] for run in runs]
+    title = f"{PER_MINUTE} per minute for {minutes:g} min, {present:,} finished present"
+    return [
+        [title, "claim latency p50 / p99", _percentiles(claims), "p99 < 2 s"],
+        [title, "status lag p50 / p99", _percentiles(_lags(bench, runs)), ""],
+        *await usage.rows(title, count),
+    ]
+
+
+async def active(bench: Bench, count: int) -> list[Row]:
+    """Hold so many at once, kill the agent, let all end."""
+    names = [f"active-{n}" for n in range(count)]
+    bench.held.update(names)
+    present = len(bench.observer.runs)
+    await bench.create("active", count)
+    mine = set(names)
+
+    def all_run() -> bool:
+        runs = bench.observer.runs
+        return all(name in runs and runs[name].phase == "Running" for name in mine)
+
+    await bench.observer.until(all_run, 60 + PATIENCE * count)
+    cpu, begin = bench.agent.cpu_seconds(), time.monotonic()
+    await asyncio.sleep(20)
+    busy = (bench.agent.cpu_seconds() - cpu) / (time.monotonic() - begin)
+    ready = await asyncio.to_thread(bench.agent.restart, *bench.metrics.args)
+    runners = [runner for runner in bench.driver.runners.values() if runner.run in mine]
+    for runner in runners:
+        bench.driver.end(runner)
+        await asyncio.sleep(ENDING_SECONDS / count)
+    runs = await bench.until_ended(names)
+    twice = sum(bench.driver.starts[run.uid, 1] > 1 for run in runs)
+    title = f"{count:,} active, {present:,} finished present"
+    return [
+        [title, "status lag p50 / p99, all ending within a minute", _percentiles(_lags(bench, runs)), "p99 < 5 s"],
+        [title, "ready after SIGKILL", f"**{ready:.1f} s**", "< 10 s"],
+        [title, "agent CPU while nothing but beats happens, of one core", f"{100 * busy:.0f} %", ""],
+        [title, "attempts started twice", str(twice), "0"],
+        [title, "agent peak RSS", f"**{bench.agent.peak_mib():.0f} MiB**", "≤ 200 MiB"],
+    ]  # fmt: skip
+
+
+def _lags(bench: Bench, runs: list[Seen]) -> list[float]:
+    """Return how long after a runner's last word its end was in status."""
+    told = {runner.run: runner.finish_told for runner in bench.driver.runners.values()}
+    return [(run.ended or 0) - told[run.name] for run in runs]
+
+
+def _percentiles(values: list[float]) -> str:
+    ordered = sorted(values)
+    p50, p99 = (ordered[min(len(ordered) - 1, int(len(ordered) * q))] for q in (0.5, 0.99))
+    return f"{p50:.2f} / **{p99:.2f} s**"
+
+
+def _list(calls: Counter[tuple[str, str]], runs: int) -> str:
+    parts = [
+        f"{verb} {resource} {n / runs:.2f}"
+        for (verb, resource), n in sorted(calls.items(), key=lambda item: -item[1])
+        if resource != "events" and n / runs >= 0.005
+    ]
+    return ", ".join(parts)
+
+
+@asynccontextmanager
+async def bench_in(mode: str, values: dict[str, Any], profile: str) -> AsyncIterator[Bench]:
+    """Set up a namespace with its agent, driver and observer."""
+    async with AsyncExitStack() as stack:
+        here = stack.enter_context(site("bench", mode=mode, **values))
+        agent = here.agent()
+        if profile:
+            program = str(Path(__file__).with_name("profiled.py"))
+            agent.python = [sys.executable, program, f"{profile}.{mode}"]
+        stack.callback(agent.stop)
+        metrics = Metrics(free_port())
+        agent.start(*metrics.args)
+        agent.wait_ready()
+        audit = stack.enter_context(counting(here.account))
+        apis = [await stack.enter_async_context(session(here.namespace)) for _ in range(3)]
+        driver, observer = Driver(apis[1], here.namespace), Observer(apis[2], here.namespace)
+        bench = Bench(here, agent, apis[0], driver, observer, audit, metrics)
+        driver.behave = bench.behave
+        tasks = [asyncio.create_task(part.work()) for part in (driver, observer)]
+        try:
+            yield bench
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def measure(args: argparse.Namespace, values: dict[str, Any]) -> list[Row]:
+    """Carry out the parts that were asked for."""
+    rows: list[Row] = []
+    if set(args.parts) - {"ephemeral"}:
+        async with bench_in("static", values, args.profile) as bench:
+            if "burst" in args.parts:
+                rows += _shown(await burst(bench, "burst", args.runs))
+            if "steady" in args.parts:
+                rows += _shown(await steady(bench, args.minutes))
+            if "active" in args.parts:
+                rows += _shown(await active(bench, args.active))
+    if "ephemeral" in args.parts:
+        async with bench_in("ephemeral", values, args.profile) as bench:
+            rows += _shown(await burst(bench, "ephemeral burst", args.ephemeral))
+    return rows
+
+
+def _shown(rows: list[Row]) -> list[Row]:
+    print(*(" | ".join(row) for row in rows), sep="\n", file=sys.stderr, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--active", type=int, default=1_000)
+    parser.add_argument("--ephemeral", type=int, default=500)
+    parser.add_argument(
+        "--profile", default="", metavar="FILE", help="profile the agent: FILE.static"
+    )
+    args, _ = parser.parse_known_args()
+    if not start_kwok():
+        print("skipped: bench/agent.py needs fake nodes, see tests/kwok", file=sys.stderr)
+        return
+    rows = asyncio.run(measure(args, VALUES))
+    header = ["part", "what", "measured", "target"]
+    write("agent", "The agent with thousands of runs", NOTES, header, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,207 @@
+"""The agent as a process against a real API server; nodes are fake and runners are played (``tests/kwok``)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kube import eventually
+from kwok.agent import AgentProcess
+from kwok.burst import create_all, watching
+from kwok.driver import Driver, Play, playing
+from kwok.nodes import LABEL, cut_off, own_nodes, remove
+from kwok.site import ON_KWOK, Site, site, start_kwok
+
+LIMIT = 40
+FOREVER = Play(ends=False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nodes() -> None:
+    """Fake nodes are there."""
+    if not start_kwok():
+        pytest.skip("the cluster has no fake nodes, see tests/kwok")
+
+
+@pytest.fixture(scope="module")
+def here() -> Iterator[Site]:
+    """A namespace for this module."""
+    limits = {"maxConcurrentRuns": LIMIT, "rateLimit": {"createsPerSecond": 200}}
+    with site("faults", agent=limits) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def agent(here: Site) -> Iterator[AgentProcess]:
+    """Its agent."""
+    with here.agent() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def played(here: Site) -> Iterator[Driver]:
+    """Who plays its runners."""
+    with playing(here.namespace) as found:
+        yield found
+
+
+@pytest.fixture
+def driver(here: Site, agent: AgentProcess, played: Driver) -> Iterator[Driver]:
+    """The same, all runs succeeding unless the test says otherwise; afterwards all invariants hold."""
+    played.behave = lambda _: Play(seconds=0.2)
+    yield played
+    here.check(played, agent)
+
+
+def test_a_burst(here: Site, driver: Driver) -> None:
+    """200 runs at once all succeed, each started once, never more active than the limit."""
+    with watching(here.namespace) as seen:
+        create_all(here.namespace, [f"burst-{n}" for n in range(200)])
+        eventually(lambda: seen.phases["Succeeded"] == 200, 300, lambda: str(seen.phases))
+
+    assert set(driver.starts.values()) == {1}
+    assert 0 < seen.most_active <= LIMIT
+
+
+def test_a_job_deleted_before_its_start(here: Site, driver: Driver) -> None:
+    """Row 7: a Job that somebody deletes before its pod has started ends the run; it is not made again."""
+    here.create("unborn", image="registry.local/none:missing")
+    status = _wait_job(here, "unborn")
+
+    here.kube.delete("jobs", status["jobName"])
+
+    _ended(here, "unborn", "JobDeleted")
+    assert driver.of("unborn") == []
+    assert here.kube.get("jobs", status["jobName"]) is None
+
+
+def test_a_job_deleted_after_its_start(here: Site, driver: Driver) -> None:
+    """Row 7: a Job that somebody deletes while its flow runs ends the run; its flow never runs again."""
+    driver.behave = lambda _: FOREVER
+    here.create("orphan")
+    status = here.kube.wait_run("orphan", "Running")
+
+    here.kube.delete("jobs", status["jobName"])
+
+    _ended(here, "orphan", "JobDeleted")
+    assert [(r.started, r.killed) for r in driver.of("orphan")] == [(True, True)]
+    assert here.kube.get("jobs", status["jobName"]) is None
+
+
+def test_a_deleted_runner_pod(here: Site, driver: Driver) -> None:
+    """A runner pod that somebody deletes ends its attempt; a new one begins, and each starts once."""
+    driver.behave = lambda r: FOREVER if r.attempt == 1 else Play()
+    here.create("plucked", retries={"backoffSeconds": 1})
+    here.kube.wait_run("plucked", "Running")
+
+    here.kube.delete("pods", driver.of("plucked")[0].pod)
+    ended = here.kube.wait_run("plucked", timeout=120)
+
+    assert (ended["phase"], ended["attempt"]) == ("Succeeded", 2), ended
+    assert ended["attempts"][0]["reason"] == "RunnerDeleted"
+    assert [(r.attempt, r.started) for r in driver.of("plucked")] == [(1, True), (2, True)]
+
+
+def test_an_image_that_cannot_be_pulled(here: Site, driver: Driver) -> None:
+    """Row 18: the pull error is in status while it is tried, and the reason after the start deadline."""
+    here.create("pull", image="registry.local/none:missing", startDeadlineSeconds=6)
+
+    waiting = _waits(here, "pull", "ImagePull")
+    ended = _ended(here, "pull", "ImagePull")
+
+    assert "registry.local/none:missing" in waiting["message"]
+    assert "registry.local/none:missing" in ended["message"]
+    assert driver.of("pull") == []
+
+
+def test_a_pod_that_fits_no_node(here: Site, driver: Driver) -> None:
+    """Row 19: the scheduler's own message is in status, and the reason after the start deadline."""
+    resources = {"requests": {"cpu": "5000"}}
+    here.create("huge", runner={"resources": resources}, startDeadlineSeconds=6)
+
+    waiting = _waits(here, "huge", "Unschedulable")
+    _ended(here, "huge", "Unschedulable")
+
+    assert "Insufficient cpu" in waiting["message"]
+    assert driver.of("huge") == []
+
+
+def test_a_quota_that_is_raised(here: Site, driver: Driver) -> None:
+    """Row 20: a run over the quota waits and says so; once the quota allows it, it starts by itself."""
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}  # fmt: skip
+    path = f"/api/v1/namespaces/{here.namespace}/resourcequotas"
+    here.kube.request("POST", path, quota)
+    eventually(lambda: "hard" in here.kube.request("GET", f"{path}/none").get("status", {}), 20)
+    here.create("poor")
+
+    waiting = _waits(here, "poor", "QuotaExceeded")
+    here.kube.request("DELETE", f"{path}/none")
+    ended = here.kube.wait_run("poor")
+
+    assert "exceeded quota: none" in waiting["message"]
+    assert ended["phase"] == "Succeeded"
+    assert len(driver.of("poor")) == 1
+
+
+@pytest.mark.full
+def test_a_lost_node() -> None:
+    """Row 11: a silent node gets no second pod beside its own; after the node is deleted, a new attempt."""
+    with own_nodes(2) as (group, _):
+        runner = {**ON_KWOK, "nodeSelector": {"type": "kwok", LABEL: group}}
+        with site("node", runner=runner) as here, here.agent() as agent:
+            _lose_a_node(here, agent)
+
+
+def _lose_a_node(here: Site, agent: AgentProcess) -> None:
+    with playing(here.namespace, lambda r: FOREVER if r.attempt == 1 else Play()) as driver:
+        here.create("cut")
+        here.kube.wait_run("cut", "Running")
+        node = here.kube.list("pods")[0]["spec"]["nodeName"]
+
+        cut_off(node)
+        eventually(lambda: _condition(here, "cut", "NodeUnreachable"), 180)
+        assert here.kube.run_status("cut")["phase"] == "Running"
+        assert len(here.kube.list("pods")) == 1
+
+        remove(node)
+        ended = here.kube.wait_run("cut", timeout=240)
+
+        assert (ended["phase"], ended["attempt"]) == ("Succeeded", 2), ended
+        assert ended["attempts"][0]["reason"] == "NodeLost"
+        assert sorted(driver.starts.values()) == [1, 1]
+        here.check(driver, agent)
+
+
+def _wait_job(here: Site, name: str) -> dict[str, Any]:
+    """Wait until a run's Job is there; returns the run's status."""
+
+    def made() -> dict[str, Any] | None:
+        status = here.kube.run_status(name)
+        job = status.get("jobName")
+        return status if job and here.kube.get("jobs", job) else None
+
+    found: dict[str, Any] = eventually(made, 30)
+    return found
+
+
+def _waits(here: Site, name: str, reason: str) -> dict[str, Any]:
+    """Wait until a run says why it does not start; returns its status."""
+
+    def said() -> dict[str, Any] | None:
+        status = here.kube.run_status(name)
+        waits = status.get("phase") in ("Pending", "Starting")
+        return status if waits and status.get("reason") == reason else None
+
+    found: dict[str, Any] = eventually(said, 30, lambda: str(here.kube.run_status(name)))
+    return found
+
+
+def _ended(here: Site, name: str, reason: str) -> dict[str, Any]:
+    status = here.kube.wait_run(name, timeout=60)
+    assert (status["phase"], status["reason"]) == ("Failed", reason), status
+    return status
+
+
+def _condition(here: Site, name: str, kind: str) -> bool:
+    conditions = here.kube.run_status(name).get("conditions") or []
+    return any(c["type"] == kind and c["status"] == "True" for c in conditions)

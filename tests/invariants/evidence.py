@@ -1,0 +1,52 @@
+"""What the rules judge by, wherever it was read: the API, the audit log, the flows' own counters."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = dict[str, Any]
+
+MANAGED = "app.kubernetes.io/managed-by=dask-flows-agent"
+LABEL_UID = "dask-flows.dev/run-uid"
+LABEL_ATTEMPT = "dask-flows.dev/attempt"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+KINDS = ("pods", "services", "configmaps", "secrets", "jobs")
+
+
+@dataclass(frozen=True)
+class Start:
+    """One time that a flow's own code was begun, as the flow itself has said."""
+
+    uid: str
+    attempt: int
+    pod: str
+
+
+@dataclass
+class Evidence:
+    """All that is known about the runs of one namespace.
+
+    What could not be read is None: without an audit log there are no statuses, Jobs and writes, without
+    a counter no starts.
+    """
+
+    runs: list[Object] = field(default_factory=list)
+    objects: list[tuple[str, Object]] = field(default_factory=list)  # kind and object, ours only
+    statuses: dict[str, list[Object]] | None = None  # every status a run has had, by UID, in order
+    jobs_made: Counter[str] | None = None  # how often each name of a Job was created
+    writes: Counter[str] | None = None  # the agent's, by UID of the run
+    starts: list[Start] | None = None
+    counted: frozenset[str] = frozenset()  # UIDs of runs whose flow counts its starts
+    restarts: int = 0  # of the agent: each may repeat some writes
+
+
+def status_of(run: Object) -> Object:
+    """Return the status of a FlowRun, empty before anybody wrote it."""
+    status: Object = run.get("status") or {}
+    return status
+
+
+def has_condition(status: Object, kind: str) -> bool:
+    """Whether a condition is True."""
+    found = status.get("conditions") or []
+    return any(c["type"] == kind and c["status"] == "True" for c in found)
