@@ -6,7 +6,7 @@ import pytest
 
 from dask_flows.agent.drain import Target, drain
 from dask_flows.deadline import Deadline
-from dask_flows.kube.errors import NotFound, Unreachable
+from dask_flows.kube.errors import KubeError, NotFound, Unreachable
 from dask_flows.kube.resources import DEPLOYMENTS, FLOWRUNS, LEASES
 from fakes.api import FakeApi
 from fakes.stage import Stage, playing
@@ -195,6 +195,17 @@ async def test_an_api_server_that_is_away_for_a_moment(verb: str) -> None:
         assert not work.done()
         await runner.finish(stage.channel)
         assert await work == 0
+
+
+@pytest.mark.parametrize("verb", ["get", "create"])
+@pytest.mark.parametrize("error", [Unreachable("down"), KubeError("etcd is away", code=503)])
+async def test_an_api_server_that_is_away_at_the_start(verb: str, error: KubeError) -> None:
+    """The same: the upgrade asks again until its own time is up."""
+    async with playing("static") as stage:
+        shared_cluster(stage.api)
+        stage.api.faults.fail(verb, "*", error, times=5)
+
+        assert await start(stage, target(), 60)[0] == 0
 
 
 async def test_without_the_crd_nothing_runs() -> None:

@@ -9,10 +9,10 @@ upgrade fails with nothing changed. If this process is killed, the Lease runs ou
 import asyncio
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from dask_flows.deadline import Clock, Deadline, SystemClock
 from dask_flows.flowrun import CLAIMED
@@ -34,6 +34,7 @@ SETTLE_SECONDS = 2.0  # whoever looked for the Lease just before it was there ha
 RELIST_SECONDS = 1.0
 TERMINATED = 143
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,11 @@ async def drain(api: Api, target: Target, deadline: Deadline, clock: Clock, say:
 
     When cancelled it removes the Lease before it ends.
     """
-    if not await _changes(api, target):
+    if not await _patiently(lambda: _changes(api, target), deadline):
         say("the shared cluster stays as it is: nothing to wait for")
         return 0
     pause = PauseLease(api, target, clock)
-    await pause.take()
+    await _patiently(pause.take, deadline)
     renewing = asyncio.create_task(pause.renew_for_ever())
     try:
         await asyncio.sleep(min(SETTLE_SECONDS, deadline.remaining()))
@@ -114,6 +115,22 @@ async def drain(api: Api, target: Target, deadline: Deadline, clock: Clock, say:
     await pause.release()
     _complain(target, left, deadline, say)
     return 1
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
+    """Ask until there is an answer: an API server that restarts is no reason to fail an upgrade."""
+    while True:
+        try:
+            return await ask()
+        except KubeError as error:
+            if not _passes(error) or deadline.expired:
+                raise
+        await asyncio.sleep(min(RELIST_SECONDS, deadline.remaining()))
+
+
+def _passes(error: KubeError) -> bool:
+    """Whether another try may bring an answer: there was none, or the server has no time or no health."""
+    return error.code in (0, 429) or error.code >= 500
 
 
 class PauseLease:

@@ -1,7 +1,6 @@
 """What several commands share: arguments, and the cluster that kubectl would talk to."""
 
 import argparse
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +38,8 @@ def add_debug_argument(parser: argparse.ArgumentParser) -> None:
 
 def with_cluster(args: argparse.Namespace, work: Callable[[Any, str], Awaitable[T]]) -> T:
     """Run ``work(api, namespace)`` against the cluster that the arguments name."""
+    import asyncio  # half of what --help would take
+
     from dask_flows.kube.connect import connect
 
     async def session() -> T:

@@ -38,6 +38,7 @@ class Lookout:
         self._workers = WorkersWatch(wanted.workers_timeout)
         self.hearsay = Hearsay(wanted.tag, strict=wanted.shared)
         self._lock = threading.RLock()
+        self._seeking = threading.Lock()
         self._looked = self._asked = self._probed = clock.monotonic()
         self._probe: Probe | None = None
         self._tries = self._most_tries
@@ -54,6 +55,9 @@ class Lookout:
         else:
             self._told = True
         self._looked = self._asked = self._probed = self._clock.monotonic()
+        if self._tries:
+            # Now it answers: one that is frozen later would be taken for one without a pulse.
+            threading.Thread(target=self._seek, name="dask-flows-seek", daemon=True).start()
 
     def reopen(self) -> None:
         """Do the same with a scheduler that has come back; raises whatever keeps it from that."""
@@ -91,8 +95,7 @@ class Lookout:
 
     def ask(self, tasks: Tasks | None) -> tuple[int | None, DaskFlowsError | None]:
         """Ask for the workers; returns how many there are, None if nobody says, and how they were lost."""
-        if self._tries:
-            self._seek()
+        self._seek()
         now = self._clock.monotonic()
         seconds, self._asked = min(now - self._asked, LONGEST_ASK), now
         count: int | None
@@ -151,6 +154,11 @@ class Lookout:
 
     def _seek(self) -> None:
         """Find out how to ask whether the scheduler is alive; until then nobody calls it silent."""
+        with self._seeking:
+            if self._tries:
+                self._try_to_find()
+
+    def _try_to_find(self) -> None:
         address, limit = self._attached.address, self._wanted.scheduler_timeout
         pulse = find_pulse(self._client, address)
         self._tries = 0 if pulse else self._tries - 1
