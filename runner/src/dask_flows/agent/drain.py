@@ -33,6 +33,7 @@ HANDOVER_SECONDS = 60  # the upgraded agent removes the Lease; if it never comes
 SETTLE_SECONDS = 2.0  # whoever looked for the Lease just before it was there has claimed by then
 RELIST_SECONDS = 1.0
 TERMINATED = 143
+SERVER_ERROR = 500
 Say = Callable[[str], None]
 T = TypeVar("T")
 
@@ -130,7 +131,7 @@ async def _patiently(ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T:
 
 def _passes(error: KubeError) -> bool:
     """Whether another try may bring an answer: there was none, or the server has no time or no health."""
-    return error.code in (0, 429) or error.code >= 500
+    return error.code in (0, 429) or error.code >= SERVER_ERROR
 
 
 class PauseLease:
