@@ -45,10 +45,18 @@ def filled(table: dict[int, dict[str, object]]) -> dict[int, dict[str, object]]:
     return new
 
 
+class _Indented(yaml.SafeDumper):
+    """Writes lists as people do: further in than what holds them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
+        """Go one level in."""
+        super().increase_indent(flow, indentless=False)
+
+
 def main() -> int:
     """Rewrite the table; returns 0."""
     table = filled(yaml.safe_load(TABLE.read_text()))
-    text = yaml.safe_dump(table, sort_keys=False, allow_unicode=True, width=120)
+    text = yaml.dump(table, Dumper=_Indented, sort_keys=False, allow_unicode=True, width=120)
     TABLE.write_text(HEAD + text)
     return 0
 
