@@ -143,12 +143,13 @@ def site(prefix: str, *, mode: str = "static", **values: Any) -> Iterator[Site]:
 
 
 def has_kwok() -> bool:
-    """Whether the cluster has fake nodes."""
-    return bool(kubectl("get", "nodes", "-l", "type=kwok", "-o", "name").strip())
+    """Whether the cluster has fake nodes that somebody plays: their objects outlive the program."""
+    ready = '{.items[*].status.conditions[?(@.type=="Ready")].status}'
+    return "True" in kubectl("get", "nodes", "-l", "type=kwok", "-o", f"jsonpath={ready}").split()
 
 
 def start_kwok() -> bool:
-    """Start fake nodes if the cluster is our own and has none; returns whether there are some."""
+    """Start fake nodes if the cluster is our own and has none that live; returns whether there are some."""
     if has_kwok():
         return True
     program = ["python3", str(ROOT / "ci" / "cluster")]
