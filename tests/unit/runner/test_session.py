@@ -17,7 +17,7 @@ from distributed import Client, as_completed, get_client, get_worker, worker_cli
 
 from dask_flows.clusters import Wanted, attach
 from dask_flows.clusters.session import Session
-from dask_flows.clusters.tags import tag_client, tell_untagged
+from dask_flows.clusters.tags import SEND, tag_all_clients, tag_client, tell_untagged
 from dask_flows.clusters.tally import Tally
 from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.flows.call import call
@@ -91,8 +91,15 @@ def test_a_run_hears_its_tasks_with_the_workers_name(dask: Any) -> None:
     assert {worker for worker, _ in lines} <= {"pod-0", "pod-1"}
 
 
-def test_runs_on_one_scheduler_do_not_hear_each_other(dask: Any) -> None:
-    """Although their functions have the same names, which Dask groups together."""
+def test_runs_on_one_scheduler_do_not_hear_each_other(
+    dask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although their functions have the same names, which Dask groups together.
+
+    Nor clients that are no run's, although this process may have had a worker, whose tasks all clients tag.
+    """
+    monkeypatch.setattr(Client, SEND, getattr(Client, SEND))
+    tag_all_clients()
     mine: Lines = []
     others: Lines = []
     outside = Client(dask.address, set_as_default=False)

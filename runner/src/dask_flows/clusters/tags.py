@@ -8,6 +8,7 @@ every thread and costs nothing that can be measured.
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -52,25 +53,30 @@ def tag_all_clients() -> None:
     """
     from distributed import Client
 
-    tag_client(Client)
+    if not hasattr(getattr(Client, SEND, None), TAGGED):
+        _tag(Client, _tag_of_current_task)
 
 
 def tag_client(client: Any) -> None:
-    """Let a client, or all, tag its tasks; one whose version of Dask works otherwise stays as it is."""
-    send = getattr(client, SEND, None)
-    if send is None or getattr(send, TAGGED, False):
+    """Let a client tag its tasks; one whose version of Dask works otherwise stays as it is."""
+    _tag(client, current_tag)
+
+
+def _tag(holder: Any, find: Callable[[], str | None]) -> None:
+    send = getattr(holder, SEND, None)
+    if send is None:
         return
 
     @functools.wraps(send)
     def tagged(*args: Any, **kwargs: Any) -> Any:
-        tag = current_tag()
+        tag = find()
         if tag is None:
             return send(*args, **kwargs)
         with annotate(**{ANNOTATION: tag}):
             return send(*args, **kwargs)
 
     setattr(tagged, TAGGED, True)
-    setattr(client, SEND, tagged)  # there is no hook
+    setattr(holder, SEND, tagged)  # there is no hook
 
 
 def tell_untagged(client: Any, say: "Say") -> None:
@@ -85,11 +91,15 @@ def tell_untagged(client: Any, say: "Say") -> None:
 
 def current_tag() -> str | None:
     """Return the tag of the task that this thread runs, else the one of this process."""
-    task = current_task()
-    if task is not None and (tag := task_tag(*task)) is not None:
-        return tag
+    if (of_task := _tag_of_current_task()) is not None:
+        return of_task
     tag = dask.config.get(TAG_KEY, None)
     return None if tag is None else str(tag)
+
+
+def _tag_of_current_task() -> str | None:
+    task = current_task()
+    return None if task is None else task_tag(*task)
 
 
 def current_task() -> tuple[Any, Any] | None:
