@@ -10,7 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from dask.base import is_dask_collection
-from distributed import Future
+from distributed import Future, futures_of, wait
+
+# distributed is typed in part
+_futures_in: Callable[[Any], list[Any]] = futures_of
+_settled: Callable[[list[Any]], Any] = wait
 
 ROUNDS = 10  # a task may return futures again, but not for ever
 
@@ -21,6 +25,8 @@ def bring_home(result: Any, client: Any) -> Any:
         found = _pending(result)
         if not found:
             break
+        for _, held in _by_client(_held(found), client):
+            _settled(held)
         futures = _started(found, client)
         values: dict[int, Any] = {}
         for owner, own in _by_client(futures, client):
@@ -35,6 +41,10 @@ async def bring_home_async(result: Any, client: Any) -> Any:
         found = _pending(result)
         if not found:
             break
+        for _, held in _by_client(_held(found), client):
+            waiting = _settled(held)
+            if inspect.isawaitable(waiting):
+                await waiting
         futures = _started(found, client)
         values: dict[int, Any] = {}
         for owner, own in _by_client(futures, client):
@@ -71,6 +81,15 @@ def _plain(value: Any) -> Any:
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
         return value.item()
     return value
+
+
+def _held(found: Sequence[Any]) -> list[Any]:
+    """Return what persisted collections hold: a scheduler under load may not know of it yet.
+
+    It takes graphs in threads, so the second may overtake the first, and then has "lost dependencies".
+    """
+    rested = (future for one in found if not isinstance(one, Future) for future in _futures_in(one))
+    return [future for future in rested if getattr(future, "client", None) is not None]
 
 
 def _started(found: Sequence[Any], client: Any) -> list[Any]:
