@@ -431,11 +431,15 @@ def main():
 
 
 def test_coroutines_print_to_their_run(
-    run_here: Callable[..., Any], tmp_path: Path, dask: Any
+    run_here: Callable[..., Any], tmp_path: Path, start_dask: Callable[[int], Any]
 ) -> None:
-    """They share the worker's event loop; what they await and the threads they wait for count, too."""
+    """They share the worker's event loop; what they await and the threads they wait for count, too.
+
+    With workers of its own: beside coroutines of another run the inner ones are nobody's.
+    """
     (tmp_path / "flow.py").write_text(ASYNC)
-    ran = run_here(Request(flow="flow.py:main", mode="static", address=dask.address))
+    address = start_dask(2).address
+    ran = run_here(Request(flow="flow.py:main", mode="static", address=address))
 
     assert ran.code == 0, ran.text
     said = {line.split("] ")[1] for line in ran.lines if line.startswith("[pod-")}
