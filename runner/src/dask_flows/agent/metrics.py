@@ -118,7 +118,7 @@ class Metrics:
     def called(self, verb: str, uid: str, code: int) -> None:
         """Take down one answered call of a runner."""
         self._calls.labels(verb if verb in VERBS else "other", str(code)).inc()
-        if code < SERVER_ERROR:  # else it is said again
+        if verb == "finish" and code < SERVER_ERROR:  # else it is said again
             self._finishing.pop(uid, None)
 
     def wrote(self, run: FlowRun, patch: Mapping[str, Any], ended_at: str = "") -> None:
