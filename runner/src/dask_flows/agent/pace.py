@@ -11,13 +11,12 @@ its usual setting. An agent that creates faster only makes it fall behind, for e
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from typing import Any
 
 from dask_flows.deadline import Clock
-from dask_flows.kube.api import PAGE, Api, Event, Object, Page
+from dask_flows.kube.api import Api, Object
 from dask_flows.kube.errors import KubeError
 from dask_flows.kube.resources import EVENTS, Resource
+from dask_flows.kube.through import Through
 
 log = logging.getLogger("dask_flows.agent")
 
@@ -71,11 +70,11 @@ class Bucket:
             self._filled = now
 
 
-class Paced:
+class Paced(Through):
     """The Kubernetes API with its creations at a steady pace."""
 
     def __init__(self, api: Api, bucket: Bucket) -> None:
-        self._api = api
+        super().__init__(api)
         self._bucket = bucket
 
     async def create(
@@ -92,70 +91,3 @@ class Paced:
                 log.warning("creations pause seconds=%.0f code=%d", seconds, error.code)
                 self._bucket.pause(seconds)
             raise
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """Read one object."""
-        return await self._api.get(resource, namespace, name)
-
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str,
-        *,
-        labels: str = "",
-        fields: str = "",
-        limit: int = PAGE,
-        more: str = "",
-    ) -> Page:
-        """Read one page of a list."""
-        return await self._api.list(
-            resource, namespace, labels=labels, fields=fields, limit=limit, more=more
-        )
-
-    async def patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        body: Object,
-        *,
-        subresource: str = "",
-    ) -> Object:
-        """Merge into an object."""
-        return await self._api.patch(resource, namespace, name, body, subresource=subresource)
-
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        grace: int | None = None,
-    ) -> None:
-        """Delete an object."""
-        await self._api.delete(resource, namespace, name, uid=uid, grace=grace)
-
-    def watch(
-        self,
-        resource: Resource,
-        namespace: str,
-        *,
-        resource_version: str,
-        seconds: int,
-        labels: str = "",
-        fields: str = "",
-    ) -> AsyncGenerator[Event, None]:
-        """Follow changes."""
-        return self._api.watch(
-            resource,
-            namespace,
-            resource_version=resource_version,
-            seconds=seconds,
-            labels=labels,
-            fields=fields,
-        )
-
-    def logs(self, namespace: str, pod: str, **options: Any) -> AsyncGenerator[str, None]:
-        """Read a container's output."""
-        return self._api.logs(namespace, pod, **options)

@@ -5,13 +5,13 @@ has taken. A real agent stands here only if it was started with ``--failpoint``,
 """
 
 import os
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 from dask_flows.errors import UsageError
-from dask_flows.kube.api import PAGE, Api, Event, Object, Page
+from dask_flows.kube.api import Api, Object
 from dask_flows.kube.resources import Resource
+from dask_flows.kube.through import Through
 
 BEFORE, AFTER = "before", "after"
 KILLED = 137  # what a shell says of a process that was killed
@@ -69,31 +69,12 @@ def exit_at(point: Point, step_of: Callable[[Write], str]) -> Meet:
     return meet
 
 
-class Failpoints:
+class Failpoints(Through):
     """The Kubernetes API with ``meet`` called before and after each write."""
 
     def __init__(self, api: Api, meet: Meet) -> None:
-        self._api = api
+        super().__init__(api)
         self._meet = meet
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Object:
-        """Read one object."""
-        return await self._api.get(resource, namespace, name)
-
-    async def list(
-        self,
-        resource: Resource,
-        namespace: str,
-        *,
-        labels: str = "",
-        fields: str = "",
-        limit: int = PAGE,
-        more: str = "",
-    ) -> Page:
-        """Read one page of a list."""
-        return await self._api.list(
-            resource, namespace, labels=labels, fields=fields, limit=limit, more=more
-        )
 
     async def create(
         self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
@@ -137,27 +118,3 @@ class Failpoints:
         self._meet(write, BEFORE)
         await self._api.delete(resource, namespace, name, uid=uid, grace=grace)
         self._meet(write, AFTER)
-
-    def watch(
-        self,
-        resource: Resource,
-        namespace: str,
-        *,
-        resource_version: str,
-        seconds: int,
-        labels: str = "",
-        fields: str = "",
-    ) -> AsyncGenerator[Event, None]:
-        """Follow changes."""
-        return self._api.watch(
-            resource,
-            namespace,
-            resource_version=resource_version,
-            seconds=seconds,
-            labels=labels,
-            fields=fields,
-        )
-
-    def logs(self, namespace: str, pod: str, **options: Any) -> AsyncGenerator[str, None]:
-        """Read a container's output."""
-        return self._api.logs(namespace, pod, **options)
