@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from invariants import audit
-from invariants.evidence import KINDS, MANAGED, Evidence, Start
+from invariants.evidence import KINDS, MANAGED, Evidence, Object, Start
 from invariants.rules import broken
 from kube import Kube, eventually
 
@@ -42,15 +42,19 @@ def violations(
     starts: list[Start] | None = None,
     counted: Iterable[str] = (),
     restarts: int = 0,
+    watched: Iterable[Object] = (),
     log: Path | None = None,
 ) -> list[str]:
-    """Name each broken rule; without an audit log, says so once and judges by the rest."""
-    evidence = read(kube, log=log)
+    """Name each broken rule; without an audit log, says so once and judges by the rest.
+
+    ``watched`` are FlowRuns as a watch has shown them: they fill what the log may lack.
+    """
+    evidence = read(kube, watched=watched, log=log)
     evidence.starts, evidence.counted, evidence.restarts = starts, frozenset(counted), restarts
     return broken(evidence)
 
 
-def read(kube: Kube, *, log: Path | None = None) -> Evidence:
+def read(kube: Kube, *, watched: Iterable[Object] = (), log: Path | None = None) -> Evidence:
     """Return what the API and the audit log say about a namespace."""
     runs = kube.list("flowruns")
     objects = [(kind, obj) for kind in KINDS for obj in kube.list(kind, MANAGED)]
@@ -60,9 +64,12 @@ def read(kube: Kube, *, log: Path | None = None) -> Evidence:
     if why := audit.missing(where, kube.namespace, since):
         _say_once(f"{why}: Jobs, the order of phases and the number of writes are not checked")
         return evidence
-    said = audit.read(where, kube.namespace, since, runs)
-    evidence.statuses, evidence.jobs_made = said.statuses, said.jobs_made
-    evidence.writes = said.writes
+    jobs = [obj for kind, obj in objects if kind == "jobs"]
+    said = audit.read(where, kube.namespace, since, runs, watched=watched, jobs=jobs)
+    evidence.statuses, evidence.gaps = said.lives.statuses(), said.lives.gaps()
+    evidence.names, evidence.jobs_made, evidence.writes = (
+        said.lives.names, said.jobs_made, said.writes,
+    )  # fmt: skip
     return evidence
 
 

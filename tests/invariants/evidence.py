@@ -32,7 +32,13 @@ class Evidence:
 
     runs: list[Object] = field(default_factory=list)
     objects: list[tuple[str, Object]] = field(default_factory=list)  # kind and object, ours only
-    statuses: dict[str, list[Object]] | None = None  # every status a run has had, by UID, in order
+    statuses: dict[str, list[Object]] | None = None  # all that are known of a run, by UID, in order
+    gaps: set[tuple[str, int]] = field(
+        default_factory=set
+    )  # UID, index: others may be missing before it
+    names: dict[str, str] = field(
+        default_factory=dict
+    )  # of runs, also of those that are gone, by UID
     jobs_made: Counter[str] | None = None  # how often each name of a Job was created
     writes: Counter[str] | None = None  # the agent's, by UID of the run
     starts: list[Start] | None = None

@@ -4,6 +4,7 @@ I1 every run ends, with reason and message.
 I2 an attempt has at most one Job, at most one start, and a run that succeeded has exactly one start.
 I3 nothing of ours lacks its FlowRun, and nothing of a run that is over is left but its finished Job.
 I4 attempt and phase never go back; a new attempt only after the last is recorded dead; an end stays.
+   Where states may be missing, only what holds over any number of steps, and each state by itself.
 I5 a run costs the API server a bounded number of writes.
 """
 
@@ -23,9 +24,9 @@ TERMINAL = ("Succeeded", "Failed", "Cancelled")
 STAGES = {"Starting": 1, "Running": 2, "Pending": 3, "Suspended": 3} | dict.fromkeys(TERMINAL, 4)
 MAY_CHANGE_AT_THE_END = {"conditions", "observedGeneration"}
 
-# One attempt: claim, start, running, end, cleaned; create and delete ConfigMap and Secret; Job, its TTL.
-WRITES_PER_ATTEMPT = 11
-WRITES_PER_CLUSTER = 4  # the Service and the scheduler, made and deleted
+# One attempt: claim, start, running, end, cleaned; the Job, its Secret, its TTL.
+WRITES_PER_ATTEMPT = 8
+WRITES_PER_CLUSTER = 6  # Service, ConfigMap and scheduler, made and deleted
 WRITES_PER_WORKER = 2
 WRITES_BESIDE = 6  # what a wait, a stop, or a refusal adds
 WRITES_PER_RESTART = 6  # what an agent that died had done and the next one asks for again
@@ -61,7 +62,8 @@ def once(evidence: Evidence) -> Iterator[str]:
                 pods[status.get("attempt", 0)].append(pod)
         for attempt, seen in pods.items():
             if len(seen) > 1:
-                yield f"I2 attempt {attempt} of {uid} was started by pods {', '.join(seen)}"
+                name = evidence.names.get(uid, uid)
+                yield f"I2 attempt {attempt} of {name} was started by pods {', '.join(seen)}"
     yield from _counted(evidence)
 
 
@@ -82,6 +84,7 @@ def _counted(evidence: Evidence) -> Iterator[str]:
 def left(evidence: Evidence) -> Iterator[str]:
     """I3: nothing is left that nobody needs."""
     runs = {run["metadata"]["uid"] for run in evidence.runs}
+    jobs = {obj["metadata"].get("uid") for kind, obj in evidence.objects if kind == "jobs"}
     for kind, obj in evidence.objects:
         name, labels = f"{kind}/{obj['metadata']['name']}", obj["metadata"]["labels"]
         owners = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or []}
@@ -97,7 +100,7 @@ def left(evidence: Evidence) -> Iterator[str]:
             ended = ("Complete", "Failed")
             if not any(c["type"] in ended and c["status"] == "True" for c in conditions):
                 yield f"I3 {name} is not finished"
-        else:
+        elif not (kind == "secrets" and owners & jobs):  # an attempt's Secret goes with its Job
             yield f"I3 {name} is left"
 
 
@@ -105,30 +108,50 @@ def order(evidence: Evidence) -> Iterator[str]:
     """I4: nothing goes back."""
     for uid, statuses in (evidence.statuses or {}).items():
         before: Object = {}
-        for status in statuses:
-            yield from (f"I4 run {uid}: {wrong}" for wrong in _wrong_step(before, status))
+        for index, status in enumerate(statuses):
+            wrong = [*_wrong_over_any_steps(before, status), *_wrong_state(status)]
+            if (uid, index) not in evidence.gaps:
+                wrong += _wrong_step(before, status)
+            yield from (f"I4 run {evidence.names.get(uid, uid)}: {what}" for what in wrong)
             before = status
 
 
-def _wrong_step(old: Object, new: Object) -> Iterator[str]:
-    last, attempt = old.get("attempt") or 0, new.get("attempt") or 0
-    waits = new.get("phase") in ("Pending", "Suspended")
+def _wrong_over_any_steps(old: Object, new: Object) -> Iterator[str]:
+    """Compare an earlier state with a later one, whatever was between them."""
     if _place(new) < _place(old):
         yield f"{_said(old)} became {_said(new)}"
     if old.get("phase") in TERMINAL:
         kept = (set(old) | set(new)) - MAY_CHANGE_AT_THE_END
         if changed := sorted(key for key in kept if old.get(key) != new.get(key)):
             yield f"{_said(old)} was over and changed {', '.join(changed)}"
+    same = _place(old)[0] == _place(new)[0] and not _waits(new)
+    if same and old.get("startedBy") not in (None, new.get("startedBy")):
+        yield f"{_said(new)} lost or changed who started it"
+
+
+def _wrong_step(old: Object, new: Object) -> Iterator[str]:
+    """Compare two states that follow each other."""
+    last, attempt = _place(old)[0], _place(new)[0]
     if attempt > last + 1:
         yield f"{_said(old)} became {_said(new)}: an attempt was left out"
     if attempt > last > 0 and not (_recorded(old) and has_condition(old, "CleanedUp")):
         yield f"attempt {attempt} began before attempt {last} was recorded dead"
-    if attempt == last and not waits and old.get("startedBy") not in (None, new.get("startedBy")):
-        yield f"{_said(new)} lost or changed who started it"
-    if waits and attempt and not _recorded(new):
-        yield f"{_said(new)} waits for another attempt without a record of the last"
-    if new.get("phase") in ("Running", "Succeeded") and not new.get("startedBy"):
-        yield f"{_said(new)} without a start"
+
+
+def _wrong_state(status: Object) -> Iterator[str]:
+    """Judge a state by itself."""
+    attempt = _place(status)[0]
+    if _waits(status) and attempt and not _recorded(status):
+        yield f"{_said(status)} waits for another attempt without a record of the last"
+    if status.get("phase") in ("Running", "Succeeded") and not status.get("startedBy"):
+        yield f"{_said(status)} without a start"
+    for earlier in status.get("attempts") or []:
+        if earlier.get("attempt", attempt) < attempt and not earlier.get("finishTime"):
+            yield f"{_said(status)} without a record of attempt {earlier['attempt']}"
+
+
+def _waits(status: Object) -> bool:
+    return status.get("phase") in ("Pending", "Suspended")
 
 
 def _place(status: Object) -> tuple[int, int]:

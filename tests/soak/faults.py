@@ -1,5 +1,6 @@
 """Carry out the actions of a schedule on the real cluster."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import urllib.error
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from onenode import processes
+from onenode.paths import from_environ
 
 from kube import Object
 from soak import killing
@@ -106,17 +110,23 @@ _POD_VERBS: dict[str, Callable[[World, Action, Object], str]] = {
 
 
 def control(world: World, action: Action, announce: Path | None = None) -> None:
-    """Stop a component of the cluster for some seconds."""
+    """Stop a component of the cluster for some seconds, or kill it first."""
     if announce:
         announce.touch()
     try:
+        found = processes.find(action.target, from_environ(os.environ))
+        if action.verb == "kill" and found:
+            os.kill(found.pid, signal.SIGKILL)
         command = [sys.executable, str(CLUSTER), "outage", action.target, f"{action.seconds:.2f}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     finally:
         if announce:
             with suppress(OSError):
                 announce.unlink()
-    world.count(f"{action.target} stopped")
+    done_to_it = "killed" if action.verb == "kill" else "stopped"
+    world.count(f"{action.target} {done_to_it}")
     world.blow()
-    outcome = "stopped and started" if done.returncode == 0 else f"failed: {done.stderr[-300:]}"
+    outcome = (
+        f"{done_to_it} and started" if done.returncode == 0 else f"failed: {done.stderr[-300:]}"
+    )
     world.journal.note(action, outcome, action.target)

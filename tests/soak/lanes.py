@@ -47,7 +47,9 @@ class Lanes:
         """Return when every lane has ended."""
         threads = [
             threading.Thread(
-                target=self._lane, args=([a for a in actions if a.lane == lane],), name=lane
+                target=self._whole_lane,
+                args=(lane, [a for a in actions if a.lane == lane]),
+                name=lane,
             )
             for lane in LANES
         ]
@@ -67,6 +69,13 @@ class Lanes:
             there = action.target in self._world.created
             if action.lane == LOAD and action.verb != "create" and there and not done:
                 self._carry_out(action)
+
+    def _whole_lane(self, lane: str, actions: list[Action]) -> None:
+        try:
+            self._lane(actions)
+        except Exception as error:  # noqa: BLE001 - a lane that ends early must be named at the end
+            self._world.journal.keep(f"broken/lane-{lane}.txt", traceback.format_exc())
+            self.broken.append(f"lane {lane} ended early: {error!r}"[:500])
 
     def _lane(self, actions: list[Action]) -> None:
         lag = 0.0

@@ -30,11 +30,15 @@ POD_FAULTS = {
     ("delete", "runner"): 10, ("delete", "scheduler"): 10, ("delete", "worker"): 10,
     ("evict", "runner"): 5, ("evict", "scheduler"): 5, ("evict", "worker"): 5,
 }  # fmt: skip
-COMPONENTS = {"apiserver": 50, "controller-manager": 30, "etcd": 20}
+# Dealt out before any comes again, so that three minutes hold nearly always all of them.
+# What is killed loses what it had not yet written; what is stopped ends in order.
+COMPONENTS = (
+    ("kill", "apiserver"), ("stop", "apiserver"), ("stop", "controller-manager"), ("stop", "etcd"),
+)  # fmt: skip
 UPGRADES = {"mode": 40, "annotation": 25, "workers": 20, "killed": 15}
 
 FIRST_CALM = 12.0
-OUTAGE = (2.0, 10.0)
+OUTAGE, OUTAGE_OF_ETCD = (2.0, 10.0), (2.0, 5.0)  # seconds
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,11 @@ def _pods(seed: int) -> Iterator[Action]:
 def _control(seed: int) -> Iterator[Action]:
     random, at = Random(f"{seed} control"), FIRST_CALM
     while True:
-        at += random.uniform(20, 50)
-        target = _chosen(random, COMPONENTS)
-        seconds = random.uniform(*OUTAGE)
-        yield Action(at, CONTROL, "stop", target, seconds=seconds)
-        at += seconds
+        for verb, target in random.sample(COMPONENTS, len(COMPONENTS)):
+            at += random.uniform(20, 50)
+            seconds = random.uniform(*(OUTAGE_OF_ETCD if target == "etcd" else OUTAGE))
+            yield Action(at, CONTROL, verb, target, seconds=seconds)
+            at += seconds
 
 
 def _release(seed: int) -> Iterator[Action]:

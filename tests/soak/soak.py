@@ -1,13 +1,13 @@
 """A soak from its namespace to its verdict."""
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from soak.lanes import Lanes
 from soak.many import Many
 from soak.report import Result
 from soak.schedule import MANY, Action
-from soak.watching import History, Keeper, Readiness
+from soak.watching import SILENT, History, Keeper, Readiness
 from soak.world import AGENT, PatientKube, World
 
 REST = 180.0  # seconds until nothing moves any more
@@ -55,6 +55,9 @@ class Soak:
                 # A copy: the checkout may change under a long soak.
                 chart = shutil.copytree(CHART, self._journal.folder / "chart")
                 self._in_namespace(World(kube, self._journal, chart))
+            except Exception as error:  # noqa: BLE001 - the verdict tells it, beside what was found
+                self._journal.keep("broken/soak.txt", traceback.format_exc())
+                self._result.broken.append(f"it ended early: {error!r}"[:1000])
             finally:
                 # Before the rest: whatever may go wrong from here on, the verdict is there.
                 self._journal.keep("result.json", self._result.to_dict())
@@ -72,8 +75,10 @@ class Soak:
                 many = self._many(stack)
                 self._from_install_to_verdict(world, many)
         finally:
-            self._evidence(world, paths.audit_log)
-            keeper.stop()
+            try:
+                self._evidence(world, paths.audit_log)
+            finally:
+                self._result.broken += keeper.stop()
         self._result.violations += judging.tracebacks(self._journal.folder / "logs")
 
     def _many(self, stack: ExitStack) -> Many | None:
@@ -87,14 +92,15 @@ class Soak:
         history, ready = History(world.kube, self._journal), Readiness(world.kube)
         history.start()
         ready.start()
-        self._happen(world, address, many)
-        self._settle(world)
-        self._judge(world, ready, history)
-        if many is not None:
-            many.finish()
-            self._add(many)
-        history.stop()
-        ready.stop()
+        try:
+            self._happen(world, address, many)
+            self._settle(world)
+            self._judge(world, ready, history)
+            if many is not None:
+                many.finish()
+                self._add(many)
+        finally:
+            self._result.broken += [*history.stop(), *ready.stop()]
 
     def _add(self, many: Many) -> None:
         result = self._result
@@ -135,12 +141,13 @@ class Soak:
 
     def _judge(self, world: World, ready: Readiness, history: History) -> None:
         result, runs = self._result, world.runs()
+        result.broken += self._unseen(history, runs.values())
         seen = counter.starts(world.kube)
         self._journal.keep("starts.json", [vars(start) for start in seen])
         kinds = {name: run["metadata"]["labels"]["soak/kind"] for name, run in runs.items()}
         result.violations += judging.endings(runs, kinds, world.asked, world.hurt)
         result.violations += judging.starts(runs.values(), seen)
-        result.violations += self._invariants(world, seen)
+        result.violations += self._invariants(world, seen, history)
         result.violations += judging.lost(runs, world.created, world.asked)
         result.starts = len(seen)
         result.faults = dict(world.faults)
@@ -153,12 +160,21 @@ class Soak:
             if about and any(name in line for line in result.violations):
                 self._journal.keep(f"violations/{name}.yaml", yaml.safe_dump(about))
 
-    def _invariants(self, world: World, seen: list[counter.Start]) -> list[str]:
+    def _unseen(self, history: History, runs: Collection[Object]) -> list[str]:
+        """Wait for what the watch still has to see; return what it never saw."""
+        end = time.monotonic() + SILENT + LOOK  # so long an outage may go unnoticed by it
+        while (found := history.lacks(runs)) and time.monotonic() < end:
+            time.sleep(LOOK)
+        return found
+
+    def _invariants(self, world: World, seen: list[counter.Start], history: History) -> list[str]:
         own = [invariants.Start(start.uid, start.attempt, start.pod) for start in seen]
         uids = [run["metadata"]["uid"] for run in world.runs().values()]
         # What an agent did and could not remember, and what it could not know was done, is done again.
         restarts = sum(world.faults.values())
-        return invariants.violations(world.kube, starts=own, counted=uids, restarts=restarts)
+        return invariants.violations(
+            world.kube, starts=own, counted=uids, restarts=restarts, watched=list(history.states)
+        )
 
     def _wait(self, what: str, seconds: float, wrong: Callable[[], list[str]]) -> None:
         end = time.monotonic() + seconds
@@ -204,4 +220,5 @@ def _audit_lines(audit: Path, namespace: str) -> list[str]:
             continue
         with file.open() as lines:
             found += [line.strip() for line in lines if f'"namespace":"{namespace}"' in line]
-    return sorted(found, key=lambda line: str(json.loads(line)["requestReceivedTimestamp"]))
+    # Not parsed: a server that was killed may have left half an entry.
+    return sorted(found, key=lambda line: line.rpartition('"requestReceivedTimestamp":"')[2][:27])

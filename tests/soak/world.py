@@ -1,5 +1,6 @@
 """What a soak works on: one namespace with one release, patiently asked while the API server is away."""
 
+import http.client
 import threading
 import time
 import urllib.error
@@ -12,7 +13,7 @@ from typing import Any
 from kube import Kube, Object
 from soak.journal import Journal
 
-PATIENCE = 60.0  # seconds; longer than any outage and the start after it
+PATIENCE = 150.0  # seconds; longer than any outage and the start after it on a busy machine
 AGENT = "app.kubernetes.io/component=agent"
 MANAGED = "app.kubernetes.io/managed-by=dask-flows-agent"
 RUN = "dask-flows.dev/run"
@@ -34,7 +35,7 @@ class PatientKube(Kube):
                     return body
                 if not _may_pass(error) or time.monotonic() > end:
                     raise
-            except OSError:
+            except (OSError, http.client.HTTPException):  # no answer, or half of one
                 if time.monotonic() > end:
                     raise
             again = True

@@ -43,6 +43,13 @@ def thing(component: str, uid: str = UID, **status: Any) -> dict[str, Any]:
     return {"metadata": meta, "status": status}
 
 
+def owned_by(job: str) -> dict[str, Any]:
+    """Return an attempt's Secret."""
+    secret = thing("runner")
+    secret["metadata"]["ownerReferences"] = [{"uid": job}]
+    return secret
+
+
 def good() -> Evidence:
     """Return what a run leaves that failed once and then succeeded."""
     first, second = {"startedBy": "pod-1"}, {"startedBy": "pod-2"}
@@ -61,11 +68,14 @@ def good() -> Evidence:
         {**end, "conditions": CLEANED},
     ]
     run = {"metadata": {"name": "diamond", "uid": UID}, "status": statuses[-1]}
+    job = thing("runner", conditions=[{"type": "Complete", "status": "True"}])
+    job["metadata"]["uid"] = "job-2"
     return Evidence(
         runs=[run],
         objects=[
             ("pods", thing("runner", phase="Succeeded")),
-            ("jobs", thing("runner", conditions=[{"type": "Complete", "status": "True"}])),
+            ("jobs", job),
+            ("secrets", owned_by("job-2")),
         ],
         statuses={UID: statuses},
         jobs_made=Counter({f"{BASE}-1": 1, f"{BASE}-2": 1}),
@@ -105,6 +115,9 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Any], str]] = {
     "I3 open Job": (lambda e: e.objects[1][1]["status"].clear(), "is not finished"),
     "I3 worker": (lambda e: e.objects.append(("pods", thing("worker"))), "pods/x is left"),
     "I3 Secret": (lambda e: e.objects.append(("secrets", thing("runner"))), "secrets/x is left"),
+    "I3 Secret of a Job that is gone": (
+        lambda e: e.objects.append(("secrets", owned_by("job-0"))), "secrets/x is left",
+    ),
     "I4 phase back": (
         lambda e: e.statuses[UID].insert(4, status(1, "Starting", startedBy="pod-1")),
         "attempt 1 Running became attempt 1 Starting",
@@ -138,6 +151,42 @@ def test_a_broken_rule_is_found(break_it: Callable[[Evidence], Any], said: str) 
     assert any(said in line for line in broken(evidence)), broken(evidence)
 
 
+ATTEMPTS = [{"attempt": 1}, {"attempt": 2, "finishTime": "t"}]
+AFTER_A_GAP: dict[str, tuple[Callable[[Evidence], Any], str]] = {
+    "phase": (lambda e: e.statuses[UID].insert(6, status(1, "Running", startedBy="pod-1")), "became"),
+    "attempt": (lambda e: e.statuses[UID].append(status(1, "Succeeded", startedBy="pod-1")), "became"),
+    "end": (lambda e: e.statuses[UID].append({**e.statuses[UID][-1], "result": 1}), "was over"),
+    "pod": (lambda e: e.statuses[UID][8].update(startedBy="pod-3"), "lost or changed who"),
+    "unfenced": (lambda e: e.statuses[UID][8].pop("startedBy"), "without a start"),
+    "record": (
+        lambda e: e.statuses[UID][-1].update(attempts=ATTEMPTS), "without a record of attempt 1",
+    ),
+    "waits": (lambda e: e.statuses[UID][4]["attempts"][0].clear(), "waits for another attempt"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("break_it", "said"), AFTER_A_GAP.values(), ids=AFTER_A_GAP)
+def test_what_is_wrong_next_to_a_gap_is_found(
+    break_it: Callable[[Evidence], Any], said: str
+) -> None:
+    """What never goes back, an end, and each state by itself are judged over any gap."""
+    evidence = copy.deepcopy(good())
+    break_it(evidence)
+    evidence.gaps = {(UID, index) for index in range(len(evidence.statuses[UID]))}
+
+    assert any(said in line for line in broken(evidence)), broken(evidence)
+
+
+@pytest.mark.parametrize("missing", range(1, 10))
+def test_a_state_that_is_missing_is_no_violation(missing: int) -> None:
+    """Wherever the gap is, if it is known to be one."""
+    evidence = copy.deepcopy(good())
+    evidence.statuses[UID].pop(missing)
+    evidence.gaps = {(UID, missing)}
+
+    assert broken(evidence) == []
+
+
 def test_what_is_not_known_breaks_no_rule() -> None:
     """Without an audit log and a counter only the API judges."""
     evidence = good()
@@ -147,24 +196,33 @@ def test_what_is_not_known_breaks_no_rule() -> None:
 
 
 def event(verb: str, resource: str, name: str, code: int = 200, **more: Any) -> str:
-    """Return a line of an audit log."""
+    """Return a line of an audit log; with a ``version`` it answers with a FlowRun, as our policy asks."""
     user = more.pop("user", "system:serviceaccount:ns:flows-dask-flows-agent")
     target = {"resource": resource, "namespace": "ns", "name": name}
-    if "status" in more:
-        target["subresource"] = "status"
-        more["requestObject"] = {"status": more.pop("status")}
-    return json.dumps(
-        {
-            "verb": verb,
-            "user": {"username": user},
-            "objectRef": target,
-            "responseStatus": {"code": code},
-            "requestReceivedTimestamp": more.pop("at", "2026-01-01T00:00:01Z"),
-            "requestURI": more.pop("uri", "/"),
-            **more,
-        },
-        separators=(",", ":"),
-    )
+    version, uid = more.pop("version", 0), more.pop("uid", UID)
+    if version:
+        meta = {"name": name, "uid": uid, "resourceVersion": str(version)}
+        meta["generation"] = more.pop("generation", 1)
+        answer = {"kind": "FlowRun", "metadata": meta}
+        demanded = more.pop("follows", 0)
+        more["requestObject"] = {"metadata": {"resourceVersion": str(demanded)} if demanded else {}}
+        if "status" in more:
+            target["subresource"] = "status"
+            answer["status"] = more.pop("status")
+        if "shows" in more:  # the status that a write of something else answers with
+            answer["status"] = more.pop("shows")
+        more["responseObject"] = answer
+    body = {
+        "kind": "Event",
+        "verb": verb,
+        "user": {"username": user},
+        "objectRef": target,
+        "responseStatus": {"code": code},
+        "requestReceivedTimestamp": more.pop("at", "2026-01-01T00:00:01Z"),
+        "requestURI": more.pop("uri", "/"),
+        **more,
+    }
+    return json.dumps(body, separators=(",", ":"))
 
 
 def write_log(folder: Path, *lines: str, name: str = "audit.log") -> Path:
@@ -176,52 +234,71 @@ def write_log(folder: Path, *lines: str, name: str = "audit.log") -> Path:
 
 
 def test_the_audit_log_is_read(tmp_path: Path) -> None:
-    """Patches are merged in order; refused requests, dry runs, and other people's writes do not count."""
+    """The states are in order; refused requests, dry runs, and other people's writes do not count."""
+    starting = {"phase": "Starting", "attempt": 1}
     write_log(
         tmp_path,
-        event("create", "flowruns", "diamond", 201, user="admin"),
-        event("patch", "flowruns", "diamond", status={"phase": "Starting", "attempt": 1}),
+        event("create", "flowruns", "diamond", 201, user="admin", version=5),
+        event("patch", "flowruns", "diamond", status=starting, version=9, follows=5),
         name="audit-2026-01-01T00-00-02.log",
     )
     log = write_log(
         tmp_path,
-        event("patch", "flowruns", "diamond", 409, status={"phase": "Failed"}),
+        event("patch", "flowruns", "diamond", 409, status={"phase": "Failed"}, version=9, follows=8),
         event("create", "jobs", f"{BASE}-1", 201),
         event("create", "jobs", f"{BASE}-1", 409),
         event("create", "pods", f"{BASE}-1-abcde", 201, uri="/pods?dryRun=All"),
         event("create", "pods", f"{BASE}-1-abcde", 201, user="system:serviceaccount:x:job-controller"),
         event("create", "pods", f"{BASE}-1-worker-12", 201),
-        event("patch", "flowruns", "diamond", status={"startedBy": "pod", "reason": None}),
-        event("get", "flowruns", "diamond"),
+        event("patch", "flowruns", "diamond", user="admin", shows=starting, version=10, generation=2),
+        event("patch", "flowruns", "diamond", status={**starting, "startedBy": "p"}, version=12, follows=10),
+        event("get", "flowruns", "diamond", shows={"phase": "Failed"}, version=13),
+        event("delete", "flowruns", "diamond"),
     )  # fmt: skip
-    said = audit.read(log, "ns", SINCE, good().runs)
+    said = audit.read(log, "ns", SINCE, [])
+    here = audit.read(log, "ns", SINCE, [api_run({**starting, "startedBy": "p"}, 12)])
 
     assert audit.missing(log, "ns", SINCE) == ""
-    assert said.statuses == {
-        UID: [
-            {"phase": "Starting", "attempt": 1},
-            {"phase": "Starting", "attempt": 1, "startedBy": "pod"},
-        ]
-    }
-    assert said.jobs_made == {f"{BASE}-1": 1}
-    assert said.writes == {UID: 4}
+    for one in (said, here):
+        assert one.lives.statuses() == {
+            UID: [{}, starting, starting, {**starting, "startedBy": "p"}]
+        }
+        assert one.lives.gaps() == set()
+        assert one.lives.names == {UID: "diamond"}
+        assert one.jobs_made == {f"{BASE}-1": 1}
+    assert said.writes == {UID: 2}  # of objects only for runs that are there
+    assert here.writes == {UID: 4}
+
+
+def api_run(status: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return a FlowRun as the API shows it."""
+    meta = {"name": "diamond", "uid": UID, "resourceVersion": str(version), "generation": 1}
+    return {"metadata": meta, "status": status}
 
 
 def test_a_name_that_is_used_again_is_another_run(tmp_path: Path) -> None:
     """The statuses of the FlowRun that is gone are judged by themselves."""
     log = write_log(
         tmp_path,
-        event("create", "flowruns", "diamond", 201),
-        event("patch", "flowruns", "diamond", status={"phase": "Succeeded"}),
-        event("create", "flowruns", "diamond", 201),
-        event("patch", "flowruns", "diamond", status={"phase": "Starting"}),
+        event("create", "flowruns", "diamond", 201, version=1, uid="gone"),
+        event("patch", "flowruns", "diamond", status={"phase": "Succeeded"}, version=2, uid="gone"),
+        event("create", "flowruns", "diamond", 201, version=3),
+        event("patch", "flowruns", "diamond", status={"phase": "Starting"}, version=4),
     )
-    said = audit.read(log, "ns", SINCE, good().runs)
+    said = audit.read(log, "ns", SINCE, [])
 
-    assert said.statuses == {
-        "diamond (life 1)": [{"phase": "Succeeded"}],
-        UID: [{"phase": "Starting"}],
+    assert said.lives.statuses() == {
+        "gone": [{}, {"phase": "Succeeded"}],
+        UID: [{}, {"phase": "Starting"}],
     }
+
+
+def test_half_an_entry_of_a_killed_server_hides_nothing(tmp_path: Path) -> None:
+    """Its successor goes on in the same line."""
+    first, second = (event("create", "jobs", f"{BASE}-{n}", 201) for n in (1, 2))
+    said = audit.read(write_log(tmp_path, first[:-9] + second), "ns", SINCE, [])
+
+    assert said.jobs_made == {f"{BASE}-2": 1}
 
 
 def test_a_log_that_proves_nothing_is_named(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _apiserver(paths: Paths) -> Component:
         f"--audit-policy-file={paths.config}/audit.yaml",
         f"--audit-log-path={paths.audit_log}",
         "--audit-log-maxsize=50",
-        "--audit-log-maxbackup=3",
+        "--audit-log-maxbackup=8",
     )
     ready = f"{API_URL}/readyz"
     return Component(

@@ -144,21 +144,24 @@ def corefile(paths: Paths) -> str:
 
 
 def audit() -> str:
-    """Record who wrote what: status of FlowRuns with its body, the rest as metadata; the tests judge by it."""
+    """Record who wrote what: FlowRuns as they were asked for and became, the rest as metadata.
+
+    The tests judge by it. An API server that is killed loses entries, so each must tell the whole state.
+    """
     return """\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
+omitManagedFields: true
 rules:
 - level: None  # heartbeats and elections
   namespaces: [kube-node-lease, kube-system]
 - level: None
   verbs: [get, list, watch]
-- level: Request
-  resources: [{group: dask-flows.dev, resources: [flowruns/status]}]
+- level: RequestResponse
+  resources: [{group: dask-flows.dev, resources: [flowruns, flowruns/status]}]
 - level: Metadata
   resources:
-  - {group: dask-flows.dev, resources: [flowruns]}
   - {group: batch, resources: [jobs]}
   - {group: "", resources: [pods, services, configmaps, secrets]}
   - {group: coordination.k8s.io, resources: [leases]}

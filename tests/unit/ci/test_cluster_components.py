@@ -80,8 +80,8 @@ def test_dns_caches_as_usual_clusters_do():
 @pytest.mark.parametrize(
     ("group", "resource", "level"),
     [
-        ("dask-flows.dev", "flowruns/status", "Request"),
-        ("dask-flows.dev", "flowruns", "Metadata"),
+        ("dask-flows.dev", "flowruns/status", "RequestResponse"),
+        ("dask-flows.dev", "flowruns", "RequestResponse"),
         ("batch", "jobs", "Metadata"),
         ("", "pods", "Metadata"),
         ("coordination.k8s.io", "leases", "Metadata"),
