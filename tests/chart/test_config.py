@@ -38,15 +38,14 @@ def objects_of(config: AgentConfig, mode: str) -> list[dict[str, Any]]:
     """Return what the agent makes of one FlowRun."""
     run = FlowRun.parse(RUN)
     plan = make_plan(config, run, mode, 1)
-    shared = [
-        manifests.config_map(plan, run),
-        manifests.secret(plan, "t"),
-        manifests.job(plan, run, "s"),
-    ]
+    job = manifests.job(plan, run, "s")
+    made = {**job, "metadata": {**job["metadata"], "uid": "made"}}
+    shared = [job, manifests.secret(plan, run, made, "t")]
     if mode != "ephemeral":
         return shared
     plan = plan.at("10.96.0.9")
     cluster = [
+        manifests.config_map(plan, run),
         manifests.scheduler_service(plan),
         manifests.scheduler_pod(plan),
         manifests.worker_pod(plan, 0),

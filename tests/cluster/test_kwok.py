@@ -104,7 +104,7 @@ def test_a_deleted_runner_pod(here: Site, driver: Driver) -> None:
 
 def test_an_image_that_cannot_be_pulled(here: Site, driver: Driver) -> None:
     """Row 18: the pull error is in status while it is tried, and the reason after the start deadline."""
-    here.create("pull", image="registry.local/none:missing", startDeadlineSeconds=6)
+    here.create("pull", image="registry.local/none:missing", startDeadlineSeconds=12)
 
     waiting = _waits(here, "pull", "ImagePull")
     ended = _ended(here, "pull", "ImagePull")

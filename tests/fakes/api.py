@@ -101,6 +101,7 @@ class FakeApi:
         self._complete(resource, namespace, obj)
         made = self.store.put(resource, namespace, obj)
         self._wrote("create", resource, meta["name"])
+        self._collect(resource, namespace, made)
         await self._step("create", resource, meta["name"], AFTER)
         return made
 
@@ -224,6 +225,13 @@ class FakeApi:
         """Merge into an object as somebody else would, status included."""
         old = self._find(resource, namespace, name)
         return self.store.put(resource, namespace, merge(old, patch))
+
+    def _collect(self, resource: Resource, namespace: str, obj: Object) -> None:
+        """Take an object away whose owners are all gone, as the garbage collector does."""
+        owners = {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()}
+        there = {other["metadata"]["uid"] for other in self.store.objects.values()}
+        if owners and not owners & there:
+            self.store.drop(resource, namespace, obj["metadata"]["name"])
 
     def remove(
         self, resource: Resource, namespace: str, name: str, *, grace: int | None = None

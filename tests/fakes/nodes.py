@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from dask_flows.deadline import parse_timestamp, timestamp
-from dask_flows.kube.resources import JOBS, PODS
+from dask_flows.kube.resources import JOBS, PODS, SECRETS
 from fakes.api import FakeApi
 
 Object = dict[str, Any]
@@ -97,13 +97,22 @@ class Nodes:
         if broken is not None:
             if pod.get("status") != {"phase": "Pending", **broken}:
                 self.api.change(PODS, name, {"status": {"phase": "Pending", **broken}})
-        elif self._age(pod["metadata"]["creationTimestamp"]) >= self.start_after:
+        elif self._age(pod["metadata"]["creationTimestamp"]) >= self.start_after and self._mounts(
+            pod
+        ):
             containers = [
                 {"name": c["name"], "image": c["image"], "state": {"running": {}}}
                 for c in pod["spec"]["containers"]
             ]
             status = {"phase": "Running", "containerStatuses": containers}
             self.api.change(PODS, name, {"status": status})
+
+    def _mounts(self, pod: Object) -> bool:
+        """Tell whether every Secret is there that the pod has as a volume."""
+        wanted = [
+            v["secret"]["secretName"] for v in pod["spec"].get("volumes") or () if "secret" in v
+        ]
+        return set(wanted) <= set(self.api.names(SECRETS))
 
     def _finish(
         self, pod: Object, code: int, *, message: str = "", reason: str = "", pod_reason: str = ""

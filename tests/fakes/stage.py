@@ -7,7 +7,15 @@ from typing import Any
 
 from dask_flows.agent.main import Agent
 from dask_flows.config import AgentConfig
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.kube.resources import (
+    CONFIG_MAPS,
+    FLOWRUNS,
+    JOBS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 from fakes.api import FakeApi
 from fakes.clock import LoopClock
 from fakes.faults import Crash
@@ -67,8 +75,15 @@ class Stage:
         return next((c for c in found if c["type"] == kind and c["status"] == "True"), None)
 
     def left(self) -> list[str]:
-        """Return what is there beside FlowRuns, as ``kind/name``."""
-        return [f"{r.plural}/{name}" for r in OURS for name in self.api.names(r)]
+        """Return what is there beside FlowRuns, as ``kind/name``; a Job's Secret is part of the Job."""
+        jobs = {self.api.read(JOBS, name)["metadata"]["uid"] for name in self.api.names(JOBS)}
+        secrets = {name for name in self.api.names(SECRETS) if self._owner(SECRETS, name) in jobs}
+        found = ((r, name) for r in OURS for name in self.api.names(r))
+        return [f"{r.plural}/{n}" for r, n in found if r is not SECRETS or n not in secrets]
+
+    def _owner(self, resource: Resource, name: str) -> str:
+        owners = self.api.read(resource, name)["metadata"].get("ownerReferences") or [{}]
+        return str(owners[0].get("uid"))
 
     def jobs(self) -> list[str]:
         """Return every Job that was ever created, in order."""

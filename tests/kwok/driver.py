@@ -1,6 +1,6 @@
 """Plays the runners of a namespace on fake nodes: real calls to the agent, made-up flows.
 
-For every runner pod that runs, the driver reads the attempt's ConfigMap and Secret, asks the agent for leave to
+For every runner pod that runs, the driver reads the attempt's Secret as soon as it is there, asks the agent for leave to
 start, beats, reports the outcome and ends the pod, as the real runner does. What a program does is a
 :class:`Play`, chosen per runner; without leave to start it ends with 96 and nothing is counted.
 """
@@ -21,7 +21,8 @@ from dask_flows.config import ATTEMPT_FILE, PARAMETERS_FILE
 from dask_flows.errors import DuplicateStart
 from dask_flows.kube.api import DELETED, Api, Object
 from dask_flows.kube.errors import KubeError, NotFound
-from dask_flows.kube.resources import CONFIG_MAPS, PODS, SECRETS
+from dask_flows.kube.resources import PODS, SECRETS
+from dask_flows.manifests import TOKEN_FILE
 from dask_flows.outcome import CANCELLED
 from kwok.calls import Calls
 from kwok.follow import follow
@@ -156,13 +157,17 @@ class Driver:
                 task.cancel()
 
     async def _read(self, runner: Runner) -> tuple[Object, str]:
-        """Read what is mounted into the pod."""
-        inputs = await insist(lambda: self._api.get(CONFIG_MAPS, runner.namespace, runner.base))
-        secret = await insist(lambda: self._api.get(SECRETS, runner.namespace, runner.base))
-        runner.parameters = json.loads(inputs["data"][PARAMETERS_FILE])
-        return json.loads(inputs["data"][ATTEMPT_FILE]), base64.b64decode(
-            secret["data"]["token"]
-        ).decode()
+        """Read what a kubelet mounts into the pod before it starts; a fake node does not wait for it."""
+        while True:
+            with suppress(NotFound):
+                found = await insist(
+                    lambda: self._api.get(SECRETS, runner.namespace, runner.secret)
+                )
+                break
+            await asyncio.sleep(FIRST_PAUSE)  # ends with the pod, which cancels this
+        data = {key: base64.b64decode(text).decode() for key, text in found["data"].items()}
+        runner.parameters = json.loads(data[PARAMETERS_FILE])
+        return json.loads(data[ATTEMPT_FILE]), data[TOKEN_FILE]
 
     async def _end(self, runner: Runner, play: Play, code: int, message: str) -> None:
         """End the pod as its kubelet would."""

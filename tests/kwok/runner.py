@@ -41,7 +41,8 @@ class Runner:
     pod_uid: str
     container: str
     image: str
-    base: str  # the attempt's name: of its Job, ConfigMap and Secret
+    base: str  # the attempt's name: of its Job
+    secret: str  # with what is mounted into the pod
     parameters: dict[str, Any] = field(default_factory=dict)
     calls: int = 0
     started: bool = False
@@ -56,7 +57,7 @@ class Runner:
     def of(cls, pod: Object) -> "Runner":
         """Read a pod."""
         meta, container = pod["metadata"], pod["spec"]["containers"][0]
-        labels = meta["labels"]
+        labels, volumes = meta["labels"], pod["spec"]["volumes"]
         run, uid = labels[names.LABEL_RUN], labels[names.LABEL_RUN_UID]
         attempt = int(labels[names.LABEL_ATTEMPT])
         return cls(
@@ -69,6 +70,7 @@ class Runner:
             container=container["name"],
             image=container["image"],
             base=names.attempt_name(run, uid, attempt),
+            secret=next(v["secret"]["secretName"] for v in volumes if v["name"] == "attempt"),
         )
 
     def outcome(self, play: Play, outcome: str = "", **fields: Any) -> Outcome:

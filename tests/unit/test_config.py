@@ -9,7 +9,8 @@ import yaml
 
 from dask_flows.config import AgentConfig, AttemptSpec, Environment, load_agent_config, load_attempt
 from dask_flows.errors import ConfigError
-from dask_flows.manifests import config_map
+from dask_flows.flowrun import FlowRun
+from dask_flows.manifests import job, secret
 from dask_flows.plan import make_plan
 from samples import agent_config, config_data, flow_run
 
@@ -67,13 +68,20 @@ def test_a_file_that_is_no_mapping_is_refused_with_its_name(tmp_path: Path, text
         load_agent_config(path)
 
 
+def inputs(mode: str, run: FlowRun) -> dict[str, str]:
+    """Return the files of an attempt."""
+    plan = make_plan(agent_config(mode), run, mode, 1)
+    made = job(plan, run, "sha")
+    made["metadata"]["uid"] = "made"
+    data: dict[str, str] = secret(plan, run, made, "token")["stringData"]
+    return data
+
+
 @pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])
 def test_the_runner_reads_what_the_agent_writes(tmp_path: Path, mode: str) -> None:
-    """The attempt's ConfigMap, mounted as files, is the whole contract."""
-    run = flow_run(parameters={"n": 3})
-    made = config_map(make_plan(agent_config(mode), run, mode, 1), run)
-    for key in ("attempt.json", "parameters.json"):
-        (tmp_path / key).write_text(made["data"][key])
+    """The attempt's Secret, mounted as files, is the whole contract."""
+    for key, text in inputs(mode, flow_run(parameters={"n": 3})).items():
+        (tmp_path / key).write_text(text)
 
     spec = load_attempt(tmp_path)
 
@@ -94,11 +102,10 @@ def test_an_attempt_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> Non
 
 def test_parameters_must_be_an_object() -> None:
     """A list has no names to pass."""
-    run = flow_run()
-    made = config_map(make_plan(agent_config("local"), run, "local", 1), run)
+    attempt = json.loads(inputs("local", flow_run())["attempt.json"])
 
     with pytest.raises(ConfigError, match="parameters"):
-        AttemptSpec.parse(json.loads(made["data"]["attempt.json"]), [1])
+        AttemptSpec.parse(attempt, [1])
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -24,22 +24,37 @@ def plan_for(mode: str = "ephemeral", **spec: Any) -> tuple[Plan, Any]:
 def all_objects(**spec: Any) -> list[dict[str, Any]]:
     """Return every object of an ephemeral attempt."""
     plan, run = plan_for(**spec)
+    job, secret = job_and_secret(plan, run)
     return [
         manifests.scheduler_service(plan),
         manifests.scheduler_pod(plan),
         manifests.worker_pod(plan, 0),
         manifests.config_map(plan, run),
-        manifests.secret(plan, "t"),
-        manifests.job(plan, run, "sha"),
+        job,
+        secret,
     ]
 
 
+def job_and_secret(plan: Plan, run: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the Job as the API server has it, and its Secret."""
+    job = manifests.job(plan, run, "0123456789abcdef")
+    job["metadata"]["uid"] = "of-the-job"
+    return job, manifests.secret(plan, run, job, "t")
+
+
+def inputs(plan: Plan, run: Any) -> dict[str, Any]:
+    """Return what the runner reads of its attempt."""
+    found: dict[str, Any] = json.loads(job_and_secret(plan, run)[1]["stringData"]["attempt.json"])
+    return found
+
+
 def test_every_object_is_owned_by_the_run_and_carries_its_labels() -> None:
-    """Deleting the FlowRun removes it; the sweep finds it."""
+    """Deleting the FlowRun removes it, the Secret with its Job; the sweep finds it."""
     for obj in all_objects():
         meta = obj["metadata"]
+        owner = "of-the-job" if obj["kind"] == "Secret" else UID
 
-        assert [o["uid"] for o in meta["ownerReferences"]] == [UID]
+        assert [o["uid"] for o in meta["ownerReferences"]] == [owner]
         assert meta["labels"][names.LABEL_RUN] == "diamond"
         assert meta["labels"][names.LABEL_RUN_UID] == UID
         assert meta["labels"][names.LABEL_INSTANCE] == "r"
@@ -86,21 +101,46 @@ def test_the_runner_knows_which_attempt_it_is() -> None:
 def test_only_the_runner_sees_its_inputs_and_not_the_plan() -> None:
     """The pinned plan is the agent's own business."""
     plan, run = plan_for()
-    volumes = manifests.job(plan, run, "sha")["spec"]["template"]["spec"]["volumes"]
-    keys = [item["key"] for v in volumes if "configMap" in v for item in v["configMap"]["items"]]
+    job, secret = job_and_secret(plan, run)
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    (mounted,) = [v["secret"] for v in volumes if "secret" in v]
 
-    assert keys == ["attempt.json", "parameters.json"]
+    assert mounted["secretName"] == secret["metadata"]["name"] == f"{plan.base}-01234567"
+    assert [item["key"] for item in mounted["items"]] == [
+        "attempt.json",
+        "parameters.json",
+        "token",
+    ]
+    assert set(secret["stringData"]) == {"attempt.json", "parameters.json", "token"}
+    assert not [v for v in volumes if "configMap" in v]
 
 
-def test_inline_files_keep_their_paths() -> None:
-    """Packages need their folders."""
-    plan, run = plan_for(source={"files": [{"path": "pkg/a.py", "content": "x = 1"}]})
-    made = manifests.config_map(plan, run)
-    volumes = manifests.job(plan, run, "sha")["spec"]["template"]["spec"]["volumes"]
+def test_what_a_job_pins_fits_an_annotation() -> None:
+    """Settings, and none of the pod templates: they are in the Job and in the cluster's ConfigMap."""
+    plan, run = plan_for()
+    job, _ = job_and_secret(plan, run)
+    pinned = Plan.from_json(job["metadata"]["annotations"][names.ANNOTATION_PLAN])
+
+    assert (pinned.address, pinned.deadline, pinned.uid) == (plan.address, plan.deadline, plan.uid)
+    assert len(job["metadata"]["annotations"][names.ANNOTATION_PLAN]) < 2000
+    assert names.ANNOTATION_PLAN not in job["spec"]["template"]["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("mode", ["static", "ephemeral"])
+def test_inline_files_keep_their_paths(mode: str) -> None:
+    """Packages need their folders. A cluster of its own has them before the Job has its Secret."""
+    plan, run = plan_for(mode, source={"files": [{"path": "pkg/a.py", "content": "x = 1"}]})
+    job, secret = job_and_secret(plan, run)
+    stored = (
+        manifests.config_map(plan, run)["data"] if mode == "ephemeral" else secret["stringData"]
+    )
+    volumes = job["spec"]["template"]["spec"]["volumes"]
     source = next(v for v in volumes if v["name"] == "source")
 
-    assert made["data"]["source-0"] == "x = 1"
-    assert source["configMap"]["items"] == [{"key": "source-0", "path": "pkg/a.py"}]
+    assert stored["source-0"] == "x = 1"
+    mounted = source["configMap" if mode == "ephemeral" else "secret"]
+    assert mounted["items"] == [{"key": "source-0", "path": "pkg/a.py"}]
+    assert (mode == "ephemeral") == ("source-0" not in secret["stringData"])
 
 
 ZIP = {"configMap": {"name": "mine", "key": "code.zip"}}
@@ -137,8 +177,7 @@ def test_a_run_s_own_cluster_imports_its_source_first(
         assert mount in container["volumeMounts"]
         assert container["args"][-2] == "--preload"
         assert first_import(container["args"][-1]) == imports
-    attempt = json.loads(manifests.config_map(plan, run)["data"]["attempt.json"])
-    assert attempt["mounted"] is True
+    assert inputs(plan, run)["mounted"] is True
     assert Plan.from_json(plan.to_json()) == plan
 
 
@@ -159,10 +198,9 @@ def test_no_source_is_mounted_where_there_is_none_or_the_cluster_is_shared(
 ) -> None:
     """A shared cluster gets modules by value, from the run that needs them."""
     plan, run = plan_for(mode, **spec)
-    attempt = json.loads(manifests.config_map(plan, run)["data"]["attempt.json"])
 
     assert plan.source is None
-    assert attempt["mounted"] is False
+    assert inputs(plan, run)["mounted"] is False
 
 
 def test_a_plan_of_an_older_agent_is_read_without_a_source() -> None:

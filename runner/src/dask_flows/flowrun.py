@@ -19,7 +19,7 @@ CLAIMED = frozenset({STARTING, RUNNING})
 UNCLAIMED = frozenset({PENDING, SUSPENDED})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Role:
     """What a FlowRun asks for one of runner, scheduler, worker."""
 
@@ -27,7 +27,7 @@ class Role:
     resources: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Spec:
     """The request; None means that the release's value holds."""
 
@@ -125,7 +125,7 @@ class Spec:
         return low, high
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FlowRun:
     """One FlowRun; ``raw`` is the whole object, ``status`` its status (never None)."""
 
@@ -141,11 +141,7 @@ class FlowRun:
     @classmethod
     def parse(cls, obj: Mapping[str, Any]) -> Self:
         """Read an object of the API; raises UsageError if its spec is not valid."""
-        meta = obj["metadata"]
-        try:
-            spec = Spec.parse(obj.get("spec") or {})
-        except ConfigError as error:
-            raise UsageError(error.found, where=f"FlowRun {meta['name']}", do=error.do) from None
+        meta, spec = obj["metadata"], spec_of(obj)
         return cls(
             name=meta["name"],
             namespace=meta["namespace"],
@@ -181,13 +177,22 @@ class FlowRun:
     def last(self) -> Mapping[str, Any]:
         """What status says of the last attempt; empty before the first."""
         attempts = self.status.get("attempts") or [{}]
-        return attempts[-1] if isinstance(attempts[-1], Mapping) else {}
+        return attempts[-1] if isinstance(attempts[-1], dict) else {}
+
+
+def spec_of(obj: Mapping[str, Any]) -> Spec:
+    """Read the spec of an object of the API; raises UsageError that names the FlowRun."""
+    try:
+        return Spec.parse(obj.get("spec") or {})
+    except ConfigError as error:
+        where = f"FlowRun {obj['metadata']['name']}"
+        raise UsageError(error.found, where=where, do=error.do) from None
 
 
 def _resources(data: Reader) -> Mapping[str, Any] | None:
     resources = data.maybe("resources", dict)
     for kind, amounts in (resources or {}).items():
-        if not isinstance(amounts, Mapping):
+        if not isinstance(amounts, dict):
             where = f"{data.path}.resources.{kind}"
             raise UsageError(f"{where} is no mapping", where=where, do="name amounts: {cpu: 1}")
     return resources

@@ -7,12 +7,12 @@ from typing import Any
 from dask_flows import names
 from dask_flows.config import ATTEMPT_FILE, PARAMETERS_FILE
 from dask_flows.flowrun import FlowRun
-from dask_flows.patching import add_mount, find_container, merge_env
+from dask_flows.patching import add_mount, copy_spec, find_container, merge_env
 from dask_flows.plan import COMM_PORT, DASHBOARD_PORT, SOURCE_ZIP, Plan, source_volume
 
 PINNED_FILE = "pinned.json"
+TOKEN_FILE = "token"  # noqa: S105 - a file's name, not a password
 ATTEMPT_DIR = "/etc/dask-flows/attempt"
-TOKEN_DIR = "/etc/dask-flows/token"  # noqa: S105 - a folder, not a password
 SOURCE_DIR = "/etc/dask-flows/source"
 SOURCE_WORKDIR = "/tmp/dask-flows/source"  # noqa: S108 - the pod's own emptyDir
 # A preload may be a program. An environment variable would hide the PYTHONPATH of the image, which is not
@@ -60,8 +60,39 @@ def worker_pod(plan: Plan, number: int) -> dict[str, Any]:
 
 
 def config_map(plan: Plan, run: FlowRun) -> dict[str, Any]:
-    """Build the attempt's inputs: what the runner reads, and the plan itself."""
-    attempt = {
+    """Build what a cluster of its own needs before the runner is there: the plan, and the source."""
+    data = {PINNED_FILE: plan.to_json(), **_source_files(run)}
+    meta = _meta(plan, plan.base, "runner")
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+
+
+def secret(plan: Plan, run: FlowRun, job: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """Build the attempt's inputs: what the runner reads, and its token; they go with the Job."""
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    name = next(v["secret"]["secretName"] for v in volumes if v["name"] == "attempt")
+    meta = _meta(plan, name, "runner")
+    meta["ownerReferences"] = [
+        {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": job["metadata"]["name"],
+            "uid": job["metadata"]["uid"],
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    data = {
+        ATTEMPT_FILE: json.dumps(_attempt(plan, run)),
+        PARAMETERS_FILE: json.dumps(dict(run.spec.parameters)),
+        TOKEN_FILE: token,
+        **({} if plan.mode == "ephemeral" else _source_files(run)),
+    }
+    kind = {"apiVersion": "v1", "kind": "Secret", "type": "Opaque"}
+    return {**kind, "metadata": meta, "stringData": data}
+
+
+def _attempt(plan: Plan, run: FlowRun) -> dict[str, Any]:
+    return {
         "run": plan.run,
         "namespace": plan.namespace,
         "uid": plan.uid,
@@ -78,35 +109,24 @@ def config_map(plan: Plan, run: FlowRun) -> dict[str, Any]:
         "schedulerTimeoutSeconds": plan.scheduler_timeout,
         "workersTimeoutSeconds": plan.workers_timeout,
         "strictEnvironment": plan.strict_environment,
-        "channel": {"url": plan.channel_url, "tokenFile": f"{TOKEN_DIR}/token"},
+        "channel": {"url": plan.channel_url, "tokenFile": f"{ATTEMPT_DIR}/{TOKEN_FILE}"},
         "source": SOURCE_DIR if run.spec.files else None,
         "sourceZip": f"{SOURCE_DIR}/{SOURCE_ZIP}" if run.spec.source_config_map else None,
         "sourceWorkdir": SOURCE_WORKDIR,
         "mounted": plan.source is not None,
     }
-    data = {
-        ATTEMPT_FILE: json.dumps(attempt),
-        PARAMETERS_FILE: json.dumps(dict(run.spec.parameters)),
-        PINNED_FILE: plan.to_json(),
-        **{f"source-{n}": file["content"] for n, file in enumerate(run.spec.files)},
-    }
-    meta = _meta(plan, plan.base, "runner")
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
 
 
-def secret(plan: Plan, token: str) -> dict[str, Any]:
-    """Build the Secret with the token of the attempt channel."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": _meta(plan, plan.base, "runner"),
-        "type": "Opaque",
-        "stringData": {"token": token},
-    }
+def _source_files(run: FlowRun) -> dict[str, str]:
+    return {f"source-{n}": file["content"] for n, file in enumerate(run.spec.files)}
 
 
 def job(plan: Plan, run: FlowRun, token_sha256: str) -> dict[str, Any]:
-    """Build the runner's Job: one pod, started once; retries are new attempts."""
+    """Build the runner's Job: one pod, started once; retries are new attempts.
+
+    Its pod waits for a Secret that is made when the Job is there, under a name that no other Job uses:
+    a Job that is made again never meets the Secret of the one before.
+    """
     template = _pod(plan, "", "runner", plan.runner)
     template = {"metadata": template["metadata"], "spec": template["spec"]}
     for key in ("name", "namespace", "ownerReferences"):
@@ -114,9 +134,12 @@ def job(plan: Plan, run: FlowRun, token_sha256: str) -> dict[str, Any]:
     container = find_container(template["spec"], "runner")
     container["args"] = ["run", "--mode", plan.mode, "--attempt", ATTEMPT_DIR]
     container["env"] += [{"name": key, "value": text} for key, text in _identity(plan).items()]
-    _mount_inputs(plan, run, template["spec"], container)
+    _mount_inputs(plan, run, f"{plan.base}-{token_sha256[:8]}", template["spec"])
     meta = _meta(plan, plan.base, "runner")
-    meta["annotations"] = {**meta["annotations"], names.ANNOTATION_TOKEN: token_sha256}
+    meta["annotations"] |= {
+        names.ANNOTATION_TOKEN: token_sha256,
+        names.ANNOTATION_PLAN: plan.without_templates().to_json(),
+    }
     spec = {
         "parallelism": 1,
         "completions": 1,
@@ -149,22 +172,19 @@ def owner(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _mount_inputs(
-    plan: Plan, run: FlowRun, spec: dict[str, Any], container: dict[str, Any]
-) -> None:
-    inputs = {
-        "name": plan.base,
-        "items": [{"key": key, "path": key} for key in (ATTEMPT_FILE, PARAMETERS_FILE)],
-    }
-    volumes = [
-        ({"name": "attempt", "configMap": inputs}, ATTEMPT_DIR),
-        ({"name": "token", "secret": {"secretName": plan.base, "defaultMode": 0o444}}, TOKEN_DIR),
-    ]
+def _mount_inputs(plan: Plan, run: FlowRun, secret_name: str, spec: dict[str, Any]) -> None:
+    def of_secret(items: list[dict[str, str]]) -> dict[str, Any]:
+        return {"secret": {"secretName": secret_name, "items": items, "defaultMode": 0o444}}
+
+    container = find_container(spec, "runner")
+    own = [{"key": key, "path": key} for key in (ATTEMPT_FILE, PARAMETERS_FILE, TOKEN_FILE)]
+    add_mount(spec, container, {"name": "attempt", **of_secret(own)}, ATTEMPT_DIR)
     source = source_volume(run.spec, plan.base)
-    if source is not None:
-        volumes.append(({"name": "source", "configMap": source}, SOURCE_DIR))
-    for volume, path in volumes:
-        add_mount(spec, container, volume, path)
+    if source is None:
+        return
+    inline = run.spec.files and plan.mode != "ephemeral"  # else they are in the cluster's ConfigMap
+    volume = of_secret(source["items"]) if inline else {"configMap": source}
+    add_mount(spec, container, {"name": "source", **volume}, SOURCE_DIR)
 
 
 def _mount_source(plan: Plan, spec: dict[str, Any], component: str) -> None:
@@ -194,7 +214,7 @@ def _pod(plan: Plan, name: str, component: str, template: Mapping[str, Any]) -> 
     of_template = template.get("metadata") or {}
     meta["labels"] = {**(of_template.get("labels") or {}), **meta["labels"]}
     meta["annotations"] = {**meta["annotations"], **(of_template.get("annotations") or {})}
-    spec = json.loads(json.dumps(template["spec"]))
+    spec = copy_spec(template["spec"])
     container = find_container(spec, component)
     container["env"] = merge_env(container.get("env") or [], ())
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}

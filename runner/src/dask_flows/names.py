@@ -21,6 +21,7 @@ LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_CLUSTER = f"{GROUP}/cluster"
 
 ANNOTATION_TOKEN = f"{GROUP}/token-sha256"
+ANNOTATION_PLAN = f"{GROUP}/plan"
 ANNOTATION_POD_HASH = f"{GROUP}/pod-hash"
 ANNOTATION_TARGET = f"{GROUP}/target-config"
 

@@ -5,7 +5,6 @@ and scheduling are laid over them, everything else stays the platform's decision
 """
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,9 +33,11 @@ class Patch:
 
 
 def patch_template(template: Mapping[str, Any], container: str, patch: Patch) -> dict[str, Any]:
-    """Return a copy of a pod template with the patch applied to it and its named container."""
-    pod: dict[str, Any] = deepcopy(dict(template))
-    meta, spec = pod.setdefault("metadata", {}), pod["spec"]
+    """Return a copy of a pod template with the patch applied to it and its named container.
+
+    What is not patched is shared with the template, as in :func:`copy_spec`.
+    """
+    meta, spec = dict(template.get("metadata") or {}), copy_spec(template["spec"])
     # The platform's own win: a run must not pass for another one, nor change what others act on.
     meta["labels"] = {**patch.labels, **(meta.get("labels") or {})}
     meta["annotations"] = {**patch.annotations, **(meta.get("annotations") or {})}
@@ -49,7 +50,15 @@ def patch_template(template: Mapping[str, Any], container: str, patch: Patch) ->
     target["env"] = merge_env(target.get("env") or [], patch.env)
     if container == "worker" and (patch.resources is not None or patch.threads is not None):
         _resize(target, patch.threads)
-    return pod
+    return {**template, "metadata": meta, "spec": spec}
+
+
+def copy_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a pod spec whose fields, and those of its containers, may be set.
+
+    What is deeper is shared with the original: replace it, never change it in place.
+    """
+    return {**spec, "containers": [dict(one) for one in spec["containers"]]}
 
 
 def find_container(spec: Mapping[str, Any], name: str) -> dict[str, Any]:

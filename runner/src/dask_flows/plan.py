@@ -1,6 +1,6 @@
 """An attempt, resolved: what was asked for, laid over what the release decides.
 
-A :class:`Plan` is made when an attempt starts and stored in its ConfigMap: a later ``helm upgrade`` or a
+A :class:`Plan` is made when an attempt starts and stored with its objects: a later ``helm upgrade`` or a
 restarted agent never changes a run in flight.
 """
 
@@ -63,8 +63,12 @@ class Plan:
             dashboard=f"http://{host}:{DASHBOARD_PORT}",
         )
 
+    def without_templates(self) -> Self:
+        """Return what is needed once the runner's pod is made: small enough for an annotation."""
+        return replace(self, runner={}, scheduler=None, worker=None, source=None)
+
     def to_json(self) -> str:
-        """Write the plan for the attempt's ConfigMap."""
+        """Write the plan as one line."""
         # Not asdict(): it would copy every pod template, field by field.
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return json.dumps(own, separators=(",", ":"))

@@ -1,6 +1,6 @@
 """Read untrusted YAML and JSON structures into typed values, with the path in every complaint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dask_flows.errors import ConfigError
@@ -12,9 +12,9 @@ class Reader:
     """Take typed fields out of a mapping; ``done()`` refuses what nobody asked for."""
 
     def __init__(self, data: Any, path: str) -> None:
-        if not isinstance(data, Mapping):
+        if not isinstance(data, dict):
             raise ConfigError(f"{path or 'the file'} is {_kind(data)}, not a mapping")
-        self._data = dict(data)
+        self._data: dict[str, Any] = dict(data)
         self.path = path
 
     def _at(self, key: str) -> str:

@@ -9,7 +9,7 @@ from dask_flows.reading import Reader
 from dask_flows.retries import Budget
 
 # What a configuration without these means; the chart always writes them.
-CREATES_PER_SECOND, CREATE_BURST = 20, 40
+CREATES_PER_SECOND, CREATE_BURST = 10, 20
 
 
 @dataclass(frozen=True)

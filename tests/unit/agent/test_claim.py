@@ -19,7 +19,7 @@ from dask_flows.kube.resources import (
     SERVICES,
 )
 from dask_flows.manifests import config_map
-from dask_flows.names import ANNOTATION_TARGET
+from dask_flows.names import ANNOTATION_TARGET, ANNOTATION_TOKEN
 from dask_flows.plan import make_plan
 from fakes.stage import Stage, playing
 
@@ -142,9 +142,9 @@ async def test_a_lease_that_cannot_be_read_pauses_nothing() -> None:
 
 
 async def test_an_attempt_that_has_not_begun_follows_the_new_release() -> None:
-    """Claimed, but without a ConfigMap: nothing was made, so the new mode holds."""
+    """Claimed, but without a Job: nothing was made, so the new mode holds."""
     async with playing("static") as stage:
-        stage.api.faults.fail("create", "configmaps", Conflict("not yet"), times=1000)
+        stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=1000)
         stage.submit()
         await stage.until(lambda: stage.phase() == "Starting")
         stage.api.faults.clear()
@@ -155,45 +155,91 @@ async def test_an_attempt_that_has_not_begun_follows_the_new_release() -> None:
         assert stage.status()["clusterName"] == stage.jobs()[0]
 
 
-async def test_a_secret_whose_job_is_refused_for_a_while_stays() -> None:
-    """The agent that made it knows its token, and needs no other."""
+def secret_writes(stage: Stage) -> list[str]:
+    """Return what was done to Secrets."""
+    return [verb for verb, plural, _ in stage.api.writes if plural == "secrets"]
+
+
+async def test_an_attempt_costs_a_job_and_a_secret() -> None:
+    """The Secret is the Job's: nobody has to delete it."""
     async with playing("static") as stage:
-        stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=3)
+        stage.submit()
+        await (await stage.started()).finish(stage.channel)
+        await stage.cleaned()
+        made = [plural for verb, plural, _ in stage.api.writes if verb == "create"]
+        (secret,) = stage.api.names(SECRETS)
+        (owner,) = stage.api.read(SECRETS, secret)["metadata"]["ownerReferences"]
+        (job,) = stage.jobs()
+
+        assert [kind for kind in made if kind != "events"] == ["jobs", "secrets"]
+        assert not [verb for verb, _, _ in stage.api.writes if verb == "delete"]
+        assert (owner["kind"], owner["name"]) == ("Job", job)
+        stage.api.remove(JOBS, "ns", job)
+        assert not stage.api.names(SECRETS)
+
+
+async def test_a_job_that_is_refused_for_a_while_keeps_its_token() -> None:
+    """The agent that makes it knows the token, and needs no other for its further tries."""
+    async with playing("static") as stage:
+        stage.api.faults.fail("create", "secrets", Conflict("not yet"), times=3)
         stage.submit()
         await stage.started()
 
-        writes = [(verb, plural) for verb, plural, _ in stage.api.writes if plural == "secrets"]
-        assert writes == [("create", "secrets")]
+        assert secret_writes(stage) == ["create"]
+        assert ("patch", "jobs") not in [(verb, kind) for verb, kind, _ in stage.api.writes]
 
 
-async def test_a_secret_without_a_job_is_made_again() -> None:
-    """After a restart its token is known to nobody; the claim has to be old enough to be sure."""
+async def test_a_job_without_its_secret_gets_another_token() -> None:
+    """After a restart the first one is known to nobody; the Job stays the only one of its attempt."""
     async with playing("static") as stage:
-        refused = stage.api.faults.fail("create", "jobs", Conflict("not yet"), times=10**6)
+        refused = stage.api.faults.fail("create", "secrets", Conflict("not yet"), times=10**6)
         stage.submit()
-        await stage.until(lambda: stage.api.names(SECRETS))
+        await stage.until(stage.jobs)
+        await asyncio.sleep(1)
+        await stage.kill_agent()
         refused.times = 0
         await stage.restart()
-        await stage.until(stage.jobs, 10)
         await stage.started()
 
-        writes = [(verb, plural) for verb, plural, _ in stage.api.writes if plural == "secrets"]
-        assert writes == [("create", "secrets"), ("delete", "secrets"), ("create", "secrets")]
+        assert len(stage.jobs()) == 1
+        assert secret_writes(stage) == ["create"]
+        annotations = stage.api.read(JOBS, stage.jobs()[0])["metadata"]["annotations"]
+        assert len(annotations[ANNOTATION_TOKEN].split()) == 2
 
 
-async def test_a_job_that_lost_its_secret_is_made_again() -> None:
-    """Its pod could never prove who it is; it has not started, so nothing runs twice."""
+async def test_a_new_agent_leaves_a_secret_that_is_there() -> None:
+    """It only asks, by a dry run: it may not read Secrets."""
     async with playing("static") as stage:
         stage.nodes.no_pods = True
         stage.submit()
-        await stage.until(stage.jobs)
-        await stage.kill_agent()
-        stage.api.remove(SECRETS, "ns", stage.jobs()[0])
-        stage.agent.cache.jobs.assume({"metadata": {"name": "x", "uid": "x"}})
+        await stage.until(lambda: stage.api.names(SECRETS))
         await stage.restart()
-        await asyncio.sleep(30)
+        await asyncio.sleep(5)
+        stage.nodes.no_pods = False
+        await stage.started()
 
-        assert stage.phase() == "Starting"
+        assert secret_writes(stage) == ["create"]
+        annotations = stage.api.read(JOBS, stage.jobs()[0])["metadata"]["annotations"]
+        assert len(annotations[ANNOTATION_TOKEN].split()) == 1
+
+
+async def test_a_job_made_anew_never_meets_the_secret_of_the_one_before() -> None:
+    """Somebody deletes the Job before the next agent looks: the old token must not be mounted."""
+    async with playing("static") as stage:
+        stage.nodes.no_pods = True
+        stage.submit()
+        await stage.until(lambda: stage.api.names(SECRETS))
+        await stage.kill_agent()
+        (job,), (old,) = stage.jobs(), stage.api.names(SECRETS)
+        left = stage.api.read(SECRETS, old)
+        stage.api.remove(JOBS, "ns", job)
+        stage.api.add(SECRETS, left)  # the garbage collector is late
+        stage.nodes.no_pods = False
+        await stage.restart()
+        await (await stage.started()).finish(stage.channel)
+        await stage.cleaned()
+
+        assert stage.phase() == "Succeeded"
 
 
 async def test_parameters_and_files_reach_the_attempt() -> None:
@@ -202,8 +248,10 @@ async def test_parameters_and_files_reach_the_attempt() -> None:
         files = [{"path": "flow.py", "content": "x = 1"}]
         stage.submit(parameters={"n": 3}, source={"files": files})
         await stage.started()
-        data = stage.api.read(CONFIG_MAPS, stage.jobs()[0])["data"]
+        (secret,) = stage.api.names(SECRETS)
+        data = stage.api.read(SECRETS, secret)["stringData"]
 
+        assert stage.api.names(CONFIG_MAPS) == []
         assert data["parameters.json"] == '{"n": 3}'
         assert data["source-0"] == "x = 1"
         view = stage.agent.cache.runs.get("diamond")

@@ -15,8 +15,10 @@ from dask_flows.agent.steps import STEPS
 from dask_flows.flowrun import FlowRun
 from dask_flows.kube.errors import Forbidden
 from dask_flows.kube.failpoints import AFTER, BEFORE
-from dask_flows.kube.resources import FLOWRUNS, LEASES, PODS
+from dask_flows.kube.resources import FLOWRUNS, JOBS, LEASES, PODS
+from dask_flows.manifests import job
 from dask_flows.names import ANNOTATION_TARGET
+from dask_flows.plan import make_plan
 from fakes.mortal import UNNAMED, Fate, Mortal, dying
 from fakes.runner import FakeRunner
 from invariants.rules import broken
@@ -171,6 +173,15 @@ async def is_switched(stage: Mortal) -> str:
     return "Succeeded"
 
 
+async def is_abandoned(stage: Mortal) -> str:
+    """The agent before made the Job, and died before its Secret."""
+    patch = claimed(FlowRun.parse(stage.submit()), "static", (), stage.clock.now())
+    run = FlowRun.parse(stage.api.change(FLOWRUNS, "diamond", {"status": patch}))
+    stage.api.add(JOBS, job(make_plan(stage.config, run, "static", 1), run, "0" * 64))
+    await stage.say(await begun(stage), "finish")
+    return "Succeeded"
+
+
 async def is_over(stage: Mortal, end: str) -> str:
     """Wait for an end that needs no runner's word."""
     await stage.until(lambda: stage.phase() == end, 60)
@@ -187,7 +198,8 @@ RARE: dict[str, tuple[str, Story]] = {
     "stubborn": ("ephemeral", is_stubborn),
     "no pod": ("ephemeral", never_gets_a_pod),
     "scaled": ("ephemeral", is_scaled),
-    "forbidden": ("static", is_not_let_go),
+    "forbidden": ("ephemeral", is_not_let_go),
+    "abandoned": ("static", is_abandoned),
     "switched": ("ephemeral", is_switched),
 }
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SERVICES
+from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
 from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
@@ -57,7 +57,8 @@ async def test_an_ephemeral_cluster_is_the_plan_s() -> None:
 
         assert pods == [f"{base}-scheduler", *(f"{base}-worker-{n}" for n in range(3))]
         assert stage.api.names(SERVICES) == [f"{base}-scheduler"]
-        attempt = json.loads(stage.api.read(CONFIG_MAPS, base)["data"]["attempt.json"])
+        (secret,) = stage.api.names(SECRETS)
+        attempt = json.loads(stage.api.read(SECRETS, secret)["stringData"]["attempt.json"])
         assert attempt["address"] == "tcp://10.96.0.10:8786"
 
 

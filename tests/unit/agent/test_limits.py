@@ -237,7 +237,7 @@ async def test_a_run_that_may_not_be_claimed_holds_nobody_back() -> None:
 async def test_a_flood_of_new_runs_does_not_hold_up_those_that_are_active() -> None:
     """Creations wait for their pace; what is written and deleted for a run that ends does not."""
     stage = Stage("static", limits=limited(None))
-    bucket = Bucket(rate=0.5, burst=3, clock=stage.clock)
+    bucket = Bucket(rate=0.2, burst=1, clock=stage.clock)
     stage.agent = Agent(Paced(stage.api, bucket), stage.config, stage.clock)
     stage.raise_curtain()
     try:

@@ -6,7 +6,7 @@ import pytest
 
 from dask_flows.agent.pace import LONGEST_PAUSE, Bucket, Paced
 from dask_flows.kube.errors import Conflict, KubeError, TooManyRequests
-from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, SECRETS
+from dask_flows.kube.resources import EVENTS, JOBS, SECRETS
 from fakes.api import FakeApi
 from fakes.clock import LoopClock
 
@@ -24,7 +24,7 @@ class Shop:
         self.made: dict[str, float] = {}
         self._began = self.clock.monotonic()
 
-    async def make(self, *names: str, resource=CONFIG_MAPS, dry_run: bool = False) -> None:  # type: ignore[no-untyped-def]
+    async def make(self, *names: str, resource=JOBS, dry_run: bool = False) -> None:  # type: ignore[no-untyped-def]
         """Create objects at the same time."""
         await asyncio.gather(*(self._make(name, resource, dry_run) for name in names))
 
@@ -79,10 +79,10 @@ async def test_nothing_else_waits() -> None:
     waiting = asyncio.create_task(shop.make("second"))
     await asyncio.sleep(0)
 
-    await shop.paced.patch(CONFIG_MAPS, "ns", "first", {"data": {"a": "b"}})
-    await shop.paced.get(CONFIG_MAPS, "ns", "first")
-    await shop.paced.list(CONFIG_MAPS, "ns")
-    await shop.paced.delete(CONFIG_MAPS, "ns", "first")
+    await shop.paced.patch(JOBS, "ns", "first", {"data": {"a": "b"}})
+    await shop.paced.get(JOBS, "ns", "first")
+    await shop.paced.list(JOBS, "ns")
+    await shop.paced.delete(JOBS, "ns", "first")
     await shop.make("event", resource=EVENTS)
     await shop.make("asked", dry_run=True)
 

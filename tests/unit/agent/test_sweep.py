@@ -26,7 +26,7 @@ def ours(name: str, uid: str, component: str = "worker", attempt: int = 1, **mor
 
 
 async def test_objects_of_a_run_that_is_gone_are_swept_at_the_start() -> None:
-    """Also their Secret, which cannot be listed."""
+    """By the labels of its attempts; a Job takes its pod and its Secret along."""
     async with playing() as stage:
         await stage.kill_agent()
         base = names.attempt_name("lost", "gone", 1)
@@ -34,7 +34,9 @@ async def test_objects_of_a_run_that_is_gone_are_swept_at_the_start() -> None:
             (CONFIG_MAPS, base), (SERVICES, f"{base}-scheduler"), (PODS, f"{base}-worker-0")
         ):  # fmt: skip
             stage.api.add(resource, ours(name, "gone"))
-        stage.api.add(SECRETS, ours(base, "gone"))
+        job = stage.api.add(JOBS, ours(base, "gone"))
+        owned = {"ownerReferences": [{"kind": "Job", "uid": job["metadata"]["uid"]}]}
+        stage.api.add(SECRETS, {"metadata": {"name": f"{base}-0", **owned}})
         await stage.restart()
         await stage.until(lambda: stage.left() == [])
 

@@ -1,6 +1,7 @@
 {{- /*
 What the agent may do. The same in every mode, so that runs of the other mode are still
-finished after a switch. It creates Secrets but cannot read them, and has no exec.
+finished after a switch. It creates Secrets but can neither read nor delete them, and has no exec.
+A test holds these verbs against the agent's code: nothing is granted that no line of it asks for.
 */}}
 {{- define "dask-flows.agent.rules" -}}
 - apiGroups: [dask-flows.dev]
@@ -8,7 +9,7 @@ finished after a switch. It creates Secrets but cannot read them, and has no exe
   verbs: [get, list, watch]
 - apiGroups: [dask-flows.dev]
   resources: [flowruns/status]
-  verbs: [get, patch, update]
+  verbs: [patch]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [create, get, list, watch, patch, delete]
@@ -17,10 +18,10 @@ finished after a switch. It creates Secrets but cannot read them, and has no exe
   verbs: [create, get, list, watch, patch, delete]
 - apiGroups: [""]
   resources: [services, configmaps]
-  verbs: [create, get, list, watch, delete]
+  verbs: [create, get, list, delete]
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [create, delete]
+  verbs: [create]
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   # list and watch are allowed for one name because the agent asks with fieldSelector metadata.name.
@@ -28,5 +29,5 @@ finished after a switch. It creates Secrets but cannot read them, and has no exe
   verbs: [get, list, watch, delete]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch, list, watch]
+  verbs: [create, list, watch]
 {{- end }}

@@ -2,11 +2,11 @@
 
 1. The claim, in status: from here on every name is known.
 2. The scheduler's Service, if the attempt has its own cluster: it gives the address.
-3. The ConfigMap: it pins the plan. An attempt without its Job has not begun and may be planned anew.
-4. The Secret and the cluster's pods.
-5. The Job, last: if it exists, everything has been made.
-
-A Secret without a Job is deleted and made again, because its token is known to nobody (see ``jobmaker``).
+3. The ConfigMap, for the same: it pins the plan with the cluster's pods. An attempt without its Job has
+   not begun and may be planned anew.
+4. The cluster's pods.
+5. The Job: it pins the plan of what follows. Once it exists, the attempt has begun.
+6. The Secret that the Job's pod waits for, with the runner's inputs and token (see ``jobmaker``).
 """
 
 from dask_flows import manifests
@@ -14,13 +14,14 @@ from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.board import Board
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
-from dask_flows.agent.jobmaker import JobMaker
+from dask_flows.agent.jobmaker import LONG, JobMaker
 from dask_flows.agent.memory import Memory
 from dask_flows.agent.ownership import create_or_adopt
 from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import claimed
 from dask_flows.agent.turnstile import LOOK_AGAIN, Turnstile
+from dask_flows.agent.views import JobView
 from dask_flows.config import AgentConfig, mode_of
 from dask_flows.deadline import Clock
 from dask_flows.diagnose import Diagnosis, diagnose_refusal
@@ -76,30 +77,38 @@ class Beginner:
             )
         return str(asked)
 
-    async def claim(self, run: FlowRun) -> float | None:
+    async def claim(self, run: FlowRun, memory: Memory) -> float | None:
         """Begin the next attempt in status; returns when to try again if it has to wait.
+
+        ``memory`` is the next attempt's.
 
         Raises UsageError if the run does not fit the release.
         """
         mode = self.mode_of(run)
         if not self._turnstile.waits(run.name):  # else it was found to fit when it came
             make_plan(self._config, run, mode, run.attempt + 1)
-        again = await self._enter(run, mode) if self._turnstile.admit(run, mode) else LOOK_AGAIN
+        admitted = self._turnstile.admit(run, mode)
+        again = await self._enter(run, mode, memory) if admitted else LOOK_AGAIN
         if again is not None:
             self._board.note(run.name, at_once=again < LOOK_AGAIN)  # an upgrade may be short
         return again
 
-    async def _enter(self, run: FlowRun, mode: str) -> float | None:
+    async def _enter(self, run: FlowRun, mode: str, memory: Memory) -> float | None:
         with self._turnstile.entering(run.name):
             if mode == "static" and (seconds := await self._pause.seconds()) > 0:
                 self._turnstile.pause(seconds, PAUSED)
                 return seconds
             now = self._clock.now()
-            await self._recorder.write(run, claimed(run, mode, ignored_settings(run, mode), now))
+            patch = claimed(run, mode, ignored_settings(run, mode), now)
+            memory.claimed = self._clock.monotonic(), await self._recorder.write(run, patch)
+            memory.plan_sought = True  # there is none of an earlier agent
         return None
 
-    async def plan(self, attempt: Attempt) -> Plan | None:
-        """Return the pinned plan of an attempt, None if it has not begun."""
+    async def plan(self, run: FlowRun, job: JobView | None) -> Plan | None:
+        """Return the pinned plan of an attempt that has begun, None if it is gone."""
+        if run.status.get("mode") != "ephemeral":
+            return Plan.from_json(job.plan) if job and job.plan else None
+        attempt = Attempt.of(run)
         try:
             stored = await self._api.get(CONFIG_MAPS, attempt.namespace, attempt.base)
         except NotFound:
@@ -107,7 +116,7 @@ class Beginner:
         return Plan.from_json(stored["data"][manifests.PINNED_FILE])
 
     async def begin(self, run: FlowRun, memory: Memory) -> None:
-        """Make what is missing of an attempt, the Job last.
+        """Make what is missing of an attempt, the Job and its Secret last.
 
         Raises UsageError if the plan does not fit, KubeError for what the API server refuses.
         """
@@ -115,15 +124,25 @@ class Beginner:
             await self._begin(run, memory)
 
     async def _begin(self, run: FlowRun, memory: Memory) -> None:
-        looked = self._clock.monotonic()
-        whole = FlowRun.parse(await self._recorder.read_whole(run))
+        looked, whole = await self._look(run, memory)
         if (whole.phase, whole.attempt) != (STARTING, run.attempt) or whole.status.get("startedBy"):
             raise Conflict(f"run {run.name} has moved on")
+        if not memory.token and self._cache.job_of(run.uid, run.attempt) is not None:
+            await self._jobs.complete(whole, memory)
+            return
         plan = memory.plan or await self._pin(run, whole)
         memory.plan = plan
         if plan.mode == "ephemeral":
             await self._engine.create(plan)
         await self._jobs.make(plan, whole, memory, looked)
+
+    async def _look(self, run: FlowRun, memory: Memory) -> tuple[float, FlowRun]:
+        """Return the run with its parameters and files, and when it was read."""
+        claimed, memory.claimed = memory.claimed, None
+        now = self._clock.monotonic()
+        if claimed is not None and now - claimed[0] < LONG:
+            return claimed[0], FlowRun.parse(claimed[1])
+        return now, FlowRun.parse(await self._recorder.read_whole(run))
 
     async def probe(self, run: FlowRun) -> Diagnosis | None:
         """Ask why the Job has no pod: would the API server admit it? None if it would."""
@@ -139,14 +158,16 @@ class Beginner:
         return None
 
     async def _pin(self, run: FlowRun, whole: FlowRun) -> Plan:
-        mode = self.mode_of(whole)
+        mode, attempt = self.mode_of(whole), Attempt.of(run)
         if mode != run.status.get("mode"):  # the release was switched before the attempt began
-            name = Attempt.of(run).base
-            cluster = name if mode == "ephemeral" else None
+            if run.status.get("mode") == "ephemeral" and await self._engine.delete(attempt):
+                await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
+            cluster = attempt.base if mode == "ephemeral" else None
             await self._recorder.write(run, {"mode": mode, "clusterName": cluster})
         plan = make_plan(self._config, whole, mode, run.attempt)
-        if mode == "ephemeral":
-            plan = await self._engine.prepare(plan)
+        if mode != "ephemeral":
+            return plan
+        plan = await self._engine.prepare(plan)
         return await self._store(plan, manifests.config_map(plan, whole))
 
     async def _store(self, plan: Plan, body: Object) -> Plan:

@@ -104,18 +104,22 @@ class Channel:
         if view is None:
             raise Refused(404, "there is no such FlowRun")
         expected = await self._expected(view.run, attempt)
-        given = hashlib.sha256(token.encode()).hexdigest()
         if not expected:
             raise Refused(404, "there is no Job for this attempt")
-        if not hmac.compare_digest(given, expected):
+        if not _is_one_of(token, expected):
             raise Refused(401, "the token is not this attempt's")
-        return view
+        return await self._anew(view) if attempt > view.run.attempt else view
+
+    async def _anew(self, view: RunView) -> RunView:
+        """Return the run as the API server has it: a refusal is final, so no old copy may cause it."""
+        return replace(view, run=await self._recorder.read(view.run))
 
     async def _expected(self, run: FlowRun, attempt: int) -> str:
-        """Return the hash of the attempt's token; remembered, so that it outlives the Job."""
+        """Return the hashes of the attempt's tokens; remembered, so that they outlive the Job."""
         current = attempt == run.attempt and not _cleaned_up(run)
         memory = self._memories.of(Attempt.of(run)) if current else Memory()
-        if not memory.token_sha256:
+        # Until an attempt has started, another agent may add a token.
+        if not memory.token_sha256 or not run.status.get("startedBy"):
             job = self._cache.job_of(run.uid, attempt)
             if job is None and current:
                 job = await self._live_job(run)
@@ -133,13 +137,16 @@ class Channel:
 
     async def _start(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
         pod = _text(body, "podUid")
+        if _refusal(view.run, attempt, pod):
+            view = await self._anew(view)
         memory = self._memories.of(Attempt.of(view.run))
         seen = await self._controller.observe(view, memory)
         plan = seen.plan
         address, dashboard = (plan.address, plan.dashboard) if plan else (None, None)
 
         def change(run: FlowRun) -> status.Patch | None:
-            _may_start(run, attempt, pod)
+            if why := _refusal(run, attempt, pod):
+                raise Refused(409, why)
             by = run.status.get("startedBy")
             return None if by == pod else status.started(pod, address, dashboard)
 
@@ -147,7 +154,10 @@ class Channel:
         return Answer(200, {"deadlineSeconds": left_for_attempt(seen.run, seen.deadline)})
 
     async def _beat(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
-        pod, run = _text(body, "podUid"), view.run
+        pod = _text(body, "podUid")
+        if view.run.status.get("startedBy") != pod:
+            view = await self._anew(view)
+        run = view.run
         if _is_over(run, attempt):
             return _beat_answer(_over(run, attempt), None)
         if run.status.get("startedBy") != pod:
@@ -215,14 +225,21 @@ class Channel:
         return replace(seen, job=job)
 
 
-def _may_start(run: FlowRun, attempt: int, pod: str) -> None:
+def _is_one_of(token: str, hashes: str) -> bool:
+    given = hashlib.sha256(token.encode()).hexdigest()
+    return any(hmac.compare_digest(given, one) for one in hashes.split())
+
+
+def _refusal(run: FlowRun, attempt: int, pod: str) -> str:
+    """Say why a pod may not start; empty if it may."""
     by = run.status.get("startedBy")
     if _is_over(run, attempt):
-        raise Refused(409, "the attempt is over")
+        return "the attempt is over"
     if by and by != pod:
-        raise Refused(409, f"pod {by} has already started this attempt")
+        return f"pod {by} has already started this attempt"
     if not by and (run.spec.cancel or condition(run, STOPPING)):
-        raise Refused(409, "the run is being cancelled")
+        return "the run is being cancelled"
+    return ""
 
 
 def _stop(run: FlowRun, attempt: int) -> Mapping[str, Any] | None:

@@ -1,10 +1,11 @@
 """Remove what an attempt leaves behind, once its outcome is recorded.
 
 What stays is the finished Job with its pod, for ``kubectl logs``, until its TTL ends; a Job whose pod
-never began has no logs and goes too.
+never began has no logs and goes too. The attempt's Secret is the Job's, and goes with it.
 """
 
 from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
@@ -16,7 +17,7 @@ from dask_flows.deadline import Clock
 from dask_flows.flowrun import FlowRun
 from dask_flows.kube.api import Api, list_all, remove
 from dask_flows.kube.errors import NotFound
-from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS, SECRETS
+from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS
 from dask_flows.names import LABEL_ATTEMPT, LABEL_RUN_UID
 
 LOOK_AGAIN, LOOK_SELDOM = 1.0, 10.0
@@ -27,9 +28,17 @@ class Cleaner:
     """Take attempts away."""
 
     def __init__(
-        self, api: Api, recorder: Recorder, engine: Engine, config: AgentConfig, clock: Clock
+        self,
+        *,
+        api: Api,
+        cache: Cache,
+        recorder: Recorder,
+        engine: Engine,
+        config: AgentConfig,
+        clock: Clock,
     ) -> None:
         self._api = api
+        self._cache = cache
         self._recorder = recorder
         self._engine = engine
         self._config = config
@@ -44,8 +53,8 @@ class Cleaner:
         if not gone or not dead or (seen.run.between and await self._alive(attempt)):
             # Each look costs requests, and what changes wakes us anyway: look less often with time.
             return min(max(self._since_end(seen.run) / 2, LOOK_AGAIN), LOOK_SELDOM)
-        await remove(self._api, SECRETS, attempt.namespace, attempt.base)
-        await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
+        if seen.run.status.get("mode") == "ephemeral":
+            await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
         await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
         return None
 
@@ -85,9 +94,10 @@ class Cleaner:
         if seen.job.ttl is None and ttl is not None:
             patch = {"spec": {"ttlSecondsAfterFinished": ttl}}
             try:
-                await self._api.patch(JOBS, attempt.namespace, seen.job.name, patch)
+                job = await self._api.patch(JOBS, attempt.namespace, seen.job.name, patch)
             except NotFound:
                 return
+            self._cache.jobs.assume(job)  # else the next look does it again
 
     async def _runner_ended(self, seen: Observed) -> bool:
         alive = [pod for pod in seen.runners if not pod.ended]

@@ -131,6 +131,7 @@ class Controller:
             start_deadline=self._start_deadline(run, memory),
             default_deadline=self._config.runs_of(run.spec.profile).deadline,
             job_seen=memory.job_seen,
+            has_inputs=memory.has_inputs,
             runner_seen=started in seen if started else bool(seen),
             told=self._cache.warnings.about(Attempt.of(run).base),
             refusal=memory.refusal,
@@ -146,7 +147,7 @@ class Controller:
         # Only our Job or a start proves that the plan is ours: anybody may store a ConfigMap of its name.
         if self._job(run) is None and not run.status.get("startedBy"):
             return
-        memory.plan = await self._beginner.plan(Attempt.of(run))
+        memory.plan = await self._beginner.plan(run, self._job(run))
         memory.plan_sought = True
 
     def _job(self, run: FlowRun) -> JobView | None:
@@ -214,16 +215,14 @@ class Controller:
             message = f"Kubernetes refuses an object of this run: {error}"
             ending = Ending(FAILED, error.reason, message)
         else:
-            return None
+            # What is made wakes us; a Job that was there and has all it needs does not.
+            return None if seen.job is None else 0.0
         await self._settling.end(run, ending, seen.deadline)
         return None
 
     async def _claim(self, run: FlowRun) -> float | None:
-        again = await self._beginner.claim(run)
-        if again is None:
-            # We have just begun this attempt: there is no plan of an earlier agent to look for.
-            self._memories.of(replace(Attempt.of(run), number=run.attempt + 1)).plan_sought = True
-        return again
+        following = replace(Attempt.of(run), number=run.attempt + 1)
+        return await self._beginner.claim(run, self._memories.of(following))
 
     async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
         run = seen.run

@@ -81,7 +81,14 @@ class Agent:
             clock=clock,
         )
         self.settling = Settling(self.recorder, config, clock, random)
-        self.cleaner = Cleaner(api, self.recorder, self.engine, config, clock)
+        self.cleaner = Cleaner(
+            api=api,
+            cache=self.cache,
+            recorder=self.recorder,
+            engine=self.engine,
+            config=config,
+            clock=clock,
+        )
         self.controller = Controller(
             cache=self.cache,
             memories=self.memories,

@@ -11,6 +11,7 @@ from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.observed import Beat
 from dask_flows.agent.scaling import Goal
 from dask_flows.diagnose import Diagnosis
+from dask_flows.kube.api import Object
 from dask_flows.plan import Plan
 
 
@@ -52,9 +53,10 @@ class Memory:
     beat: Beat | None = None
     workers_written: float | None = None
     goal: Goal | None = None
-    token_sha256: str = ""
-    token: str = ""  # of the Secret that this process has made, until it is known who made the Job
-    secret_uid: str = ""
+    token_sha256: str = ""  # of the tokens that are accepted, separated by spaces
+    token: str = ""  # of the Job that this process makes
+    has_inputs: bool = False  # the Secret that the Job's pod waits for is known to be there
+    claimed: tuple[float, Object] | None = None  # the run as our own claim left it, and when
     changed: Signal = field(default_factory=Signal)
 
 

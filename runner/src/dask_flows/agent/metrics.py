@@ -7,6 +7,7 @@ expects; what is in the cluster is in the gauges.
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -80,23 +81,25 @@ class Metrics:
         )
 
     def _requests(self) -> None:
-        self._asked = self._counter(
+        asked = self._counter(
             "api_requests",
             "Requests to the Kubernetes API; code is 2xx for success, none without an answer.",
             ("verb", "resource", "code"),
         )
-        self._answered = self._histogram(
+        answered = self._histogram(
             "api_request_duration_seconds",
             "Time until the Kubernetes API answered in full; watches are left out.",
             QUICK,
             ("verb", "resource"),
         )
+        # Looking a series up by its labels costs as much as counting, and there are few of them.
+        self._asked, self._answered = cache(asked.labels), cache(answered.labels)
 
     def request(self, verb: str, resource: str, code: str, seconds: float | None) -> None:
         """Take down one request to the API server."""
-        self._asked.labels(verb, resource, code).inc()
+        self._asked(verb, resource, code).inc()
         if seconds is not None:
-            self._answered.labels(verb, resource).observe(seconds)
+            self._answered(verb, resource).observe(seconds)
 
     def timed(self, step: Callable[[str], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
         """Return the same step, timed."""

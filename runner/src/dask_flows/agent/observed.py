@@ -33,6 +33,7 @@ class Observed:
     told: tuple[Told, ...] = ()
     # From here on the agent's memory, which a restart may lose.
     job_seen: bool = False
+    has_inputs: bool = False
     runner_seen: bool = False
     refusal: Diagnosis | None = None
     probed_at: float | None = None
@@ -73,8 +74,12 @@ class Observed:
 
     @property
     def begun(self) -> bool:
-        """Whether the attempt's Job has existed, as far as anybody knows."""
-        return self.job is not None or self.job_seen or bool(self.started_by)
+        """Whether everything has been made for the attempt's runner, as far as anybody knows."""
+        if self.started_by or any(pod.begun for pod in self.runners):
+            return True
+        made = self.job is not None or self.job_seen
+        # A new agent does not know whether the one before it came to make the Job's Secret.
+        return made and (self.has_inputs or self.job is None or self.job.finished)
 
     @property
     def runner(self) -> PodView | None:

@@ -5,7 +5,8 @@ its usual setting. An agent that creates faster only makes it fall behind, for e
 
 - Creations take tokens from one bucket, first come first served. Nothing else waits: not status, not
   deletions, which make room.
-- An Event and a dry run take no token: no controller acts on them.
+- Jobs, pods and Services take a token: controllers act on them. Events, Secrets, ConfigMaps and dry runs
+  do not, and the pod of a Job that has had its turn waits for its Secret.
 - What the API server asks with ``Retry-After`` after a creation holds for all of them.
 """
 
@@ -15,12 +16,13 @@ import logging
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object
 from dask_flows.kube.errors import KubeError
-from dask_flows.kube.resources import EVENTS, Resource
+from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, SECRETS, Resource
 from dask_flows.kube.through import Through
 
 log = logging.getLogger("dask_flows.agent")
 
 BUSY = (429, 503)
+FREE = (CONFIG_MAPS, EVENTS, SECRETS)
 ONE = 1 - 1e-6  # a token, as far as sums of fractions make a whole
 LONGEST_PAUSE = 60.0  # seconds; whoever asks for more is asked again after this
 
@@ -80,8 +82,8 @@ class Paced(Through):
     async def create(
         self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
     ) -> Object:
-        """Create an object in its turn; a dry run and an Event need none."""
-        if not dry_run and resource is not EVENTS:
+        """Create an object in its turn, if it needs one."""
+        if not dry_run and resource not in FREE:
             await self._bucket.take()
         try:
             return await self._api.create(resource, namespace, body, dry_run=dry_run)

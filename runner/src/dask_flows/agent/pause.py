@@ -8,7 +8,7 @@ which the pause is over, and it removes the Lease.
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,22 +22,32 @@ from dask_flows.names import ANNOTATION_TARGET
 log = logging.getLogger("dask_flows.agent")
 
 RETRY = 5.0
+FRESH = 0.5  # seconds; well below what the hook waits after taking the Lease
 
 
-@dataclass(frozen=True)
+@dataclass
 class Pause:
     """Ask whether claims for the shared cluster are paused."""
 
     api: Api
     config: AgentConfig
     clock: Clock
+    _free_until: float = field(default=float("-inf"), init=False)
 
     async def seconds(self) -> float:
         """Return for how long claims are paused from now on; 0 if they are not.
 
-        Asked anew before each claim: the hook waits a moment after taking the Lease, so that whoever
-        asked before it has written the claim by then.
+        Asked before each claim: the hook waits a moment after taking the Lease, so that whoever asked
+        before it has written the claim by then. Claims that follow each other closely share an answer.
         """
+        now = self.clock.monotonic()
+        if now < self._free_until:
+            return 0.0
+        seconds = await self._ask()
+        self._free_until = now + FRESH if not seconds else float("-inf")
+        return seconds
+
+    async def _ask(self) -> float:
         release = self.config.release
         try:
             lease = await self.api.get(LEASES, release.namespace, self.config.pause_lease)

@@ -1,11 +1,14 @@
 """Write the status of FlowRuns: guarded, checked against the table of phases, logged, told as Events.
 
 Every write carries the resourceVersion it was decided on, so a decision on a stale copy is refused by
-the API server (``Conflict``) instead of undoing somebody's work.
+the API server (``Conflict``) instead of undoing somebody's work. Writes of one run wait for each other:
+what this agent itself has just written must not cost a refused request.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable
+from weakref import WeakValueDictionary
 
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.events import Events
@@ -37,12 +40,22 @@ class Recorder:
         self._cache = cache
         self._events = events
         self._metrics = metrics
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def write(self, run: FlowRun, patch: Patch) -> Object:
         """Merge a patch into the status as it was seen; returns the whole object.
 
         Raises Conflict if the FlowRun has changed since, NotFound if it is gone.
         """
+        async with self._turn(run):
+            return await self._write(run, patch)
+
+    def _turn(self, run: FlowRun) -> asyncio.Lock:
+        return self._turns.setdefault(run.uid, asyncio.Lock())
+
+    async def _write(self, run: FlowRun, patch: Patch) -> Object:
+        if (newest := self._newest(run)).resource_version != run.resource_version:
+            raise Conflict(f"run {run.name} has changed: {newest.phase}, {newest.resource_version}")
         phase = patch.get("phase", run.phase)
         if why := refusal(run, patch):
             raise ForbiddenTransition(f"run {run.name}: {why}")
@@ -64,22 +77,36 @@ class Recorder:
 
         Raises Conflict only after several lost races, NotFound if the FlowRun is gone or replaced.
         """
-        for left in reversed(range(RETRIES)):
-            patch = change(run)
-            if patch is None:
-                return run
-            try:
-                return RunView.of(await self.write(run, patch)).run
-            except Conflict:
-                if not left:
-                    raise
-                run = await self.read(run)
+        async with self._turn(run):
+            run = self._newest(run)
+            for left in reversed(range(RETRIES)):
+                patch = change(run)
+                if patch is None:
+                    return run
+                try:
+                    return self._projected(await self._write(run, patch))
+                except Conflict:
+                    if not left:
+                        raise
+                    run = await self.read(run)
         raise AssertionError("the loop returns or raises")
 
     async def read(self, run: FlowRun) -> FlowRun:
         """Return the run as the API server has it now; raises NotFound for a namesake."""
-        obj = await self.read_whole(run)
-        return RunView.of(obj).run
+        return self._projected(await self.read_whole(run))
+
+    def _newest(self, run: FlowRun) -> FlowRun:
+        """Return the cache's copy, which never goes back; ours if the cache has lost sight of the run."""
+        view = self._cache.runs.get(run.name)
+        return view.run if view and view.run.uid == run.uid else run
+
+    def _projected(self, obj: Object) -> FlowRun:
+        """Return a copy that the cache has just been given; it was projected there already."""
+        view, version = (
+            self._cache.runs.get(obj["metadata"]["name"]),
+            obj["metadata"]["resourceVersion"],
+        )
+        return view.run if view and view.run.resource_version == version else RunView.of(obj).run
 
     async def read_whole(self, run: FlowRun) -> Object:
         """Return the whole object, parameters and files included."""

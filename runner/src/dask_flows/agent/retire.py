@@ -19,7 +19,6 @@ from dask_flows.kube.resources import (
     JOBS,
     LEASES,
     PODS,
-    SECRETS,
     SERVICES,
     Resource,
 )
@@ -53,12 +52,10 @@ async def retire(
     Raises DeadlineExceeded, naming the pods, if some are still there when time is up.
     """
     labels = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_INSTANCE}={instance}"
-    bases = await _end_runs(api, namespace, labels, clock, say)
+    await _end_runs(api, namespace, labels, clock, say)
     for resource in (JOBS, PODS, SERVICES, CONFIG_MAPS):
         for obj in (await list_all(api, resource, namespace, labels=labels)).items:
             await _delete(api, resource, namespace, obj["metadata"]["name"])
-    for base in bases:  # Secrets may be deleted by name, but not listed
-        await _delete(api, SECRETS, namespace, base)
     while left := (await list_all(api, PODS, namespace, labels=labels)).items:
         if deadline.expired:
             found = ", ".join(pod["metadata"]["name"] for pod in left)
@@ -68,18 +65,15 @@ async def retire(
         await asyncio.sleep(min(RELIST_SECONDS, deadline.remaining()))
 
 
-async def _end_runs(api: Api, namespace: str, labels: str, clock: Clock, say: Say) -> set[str]:
-    """Record the end of each run of the release; returns the names of their attempts."""
+async def _end_runs(api: Api, namespace: str, labels: str, clock: Clock, say: Say) -> None:
+    """Record the end of each run of the release."""
     jobs = (await list_all(api, JOBS, namespace, labels=labels)).items
     owners = {job["metadata"]["labels"].get(LABEL_RUN_UID) for job in jobs}
-    bases = {str(job["metadata"]["name"]) for job in jobs}
     for run in (await list_all(api, FLOWRUNS, namespace)).items:
         status = run.get("status") or {}
         if status.get("phase") in CLAIMED and run["metadata"]["uid"] in owners:
             await _cancelled(api, namespace, run, clock)
-            bases.add(str(status.get("jobName")))
             say(f"{run['metadata']['name']}: Cancelled, its release is uninstalled")
-    return bases
 
 
 async def _cancelled(api: Api, namespace: str, run: Object, clock: Clock) -> None:

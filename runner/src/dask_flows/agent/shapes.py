@@ -5,7 +5,8 @@ any field may hold anything. What only informs is left out where it cannot be re
 an attempt may begin is complained about, since a wrong guess could start a run twice.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dask_flows.deadline import parse_timestamp
@@ -31,18 +32,23 @@ LARGEST = 2**31
 
 def mapping(value: Any) -> Mapping[str, Any]:
     """Return a mapping, an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def mappings(value: Any) -> list[Mapping[str, Any]]:
     """Return the mappings of a list, none for anything else."""
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def text(data: Mapping[str, Any], key: str) -> str:
     """Return a text field, an empty text for anything else."""
     value = data.get(key)
     return value if isinstance(value, str) else ""
+
+
+def shared(data: Mapping[str, Any], key: str) -> str:
+    """Return a text field that many objects have alike, held once for all of them."""
+    return sys.intern(text(data, key))
 
 
 def count(value: Any) -> int | None:
@@ -76,15 +82,15 @@ def status_of(obj: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
     If a deciding field is wrong, nothing of the status is believed but a terminal phase.
     """
-    found = obj.get("status")
-    status = _fields(mapping(found))
+    found = mapping(obj.get("status"))
+    status = _fields(found)
     for key in ("conditions", "attempts"):
-        if key in mapping(found):
-            named = [_fields(one) for one in mappings(mapping(found)[key])]
+        if key in found:
+            named = [_fields(one) for one in mappings(found[key])]
             status[key] = [one for one in named if _identified(key, one)]
-    if retries := _fields(mapping(mapping(found).get("retries"))):
+    if retries := _fields(mapping(found.get("retries"))):
         status["retries"] = retries
-    wrong = [k for k in DECIDING if mapping(found).get(k) is not None and k not in status]
+    wrong = [key for key in DECIDING if found.get(key) is not None and key not in status]
     if not wrong:
         return status, ""
     phase = status.get("phase")
@@ -97,19 +103,23 @@ def _identified(key: str, one: Mapping[str, Any]) -> bool:
 
 
 def _fields(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if value is not None and _fits(key, value)}
+    return {
+        key: value
+        for key, value in data.items()
+        if value is not None and ((fits := _FITS.get(key)) is None or fits(value))
+    }
 
 
-def _fits(key: str, value: Any) -> bool:
-    if key == "phase":
-        return isinstance(value, str) and value in PHASES
-    if key in COUNTS:
-        return count(value) is not None
-    if key in TIMES:
-        return _is_time(value)
-    if key in TEXTS or key in ("type", "status"):
-        return isinstance(value, str)
-    return True
+def _is_phase(value: Any) -> bool:
+    return isinstance(value, str) and value in PHASES
+
+
+def _is_count(value: Any) -> bool:
+    return count(value) is not None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_time(value: Any) -> bool:
@@ -117,3 +127,11 @@ def _is_time(value: Any) -> bool:
         return parse_timestamp(value).tzinfo is not None
     except (TypeError, ValueError, OverflowError):
         return False
+
+
+_FITS: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys((*TEXTS, "type", "status"), _is_text),
+    **dict.fromkeys(TIMES, _is_time),
+    **dict.fromkeys(COUNTS, _is_count),
+    "phase": _is_phase,
+}

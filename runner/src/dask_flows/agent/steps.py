@@ -21,7 +21,7 @@ from dask_flows.kube.resources import (
     SECRETS,
     SERVICES,
 )
-from dask_flows.names import LABEL_COMPONENT
+from dask_flows.names import ANNOTATION_TOKEN, LABEL_COMPONENT
 
 # Each with what it means for a run, in the order of a whole life.
 STEPS: dict[str, str] = {
@@ -29,11 +29,12 @@ STEPS: dict[str, str] = {
     "claim": "status: an attempt has its number and its names (T1)",
     "replan": "status: an attempt that has not begun gets another mode",
     "service": "the scheduler's Service, which gives the address",
-    "configmap": "the pinned plan",
-    "secret": "the attempt's token",
+    "configmap": "the pinned plan, for a cluster of the attempt's own",
     "scheduler": "the scheduler's pod",
     "worker": "a worker's pod",
-    "job": "the runner's Job, the last of an attempt's objects (T2)",
+    "job": "the runner's Job: the attempt has begun (T2)",
+    "secret": "the runner's inputs and token, which its pod waits for",
+    "token": "a Job without its Secret gets another token",
     "report": "status says what keeps the attempt from running, or that nothing does",
     "start": "status: one pod has leave to start (T4)",
     "running": "status: the flow runs",
@@ -46,9 +47,8 @@ STEPS: dict[str, str] = {
     "finish": "status: the run's end is recorded (T5)",
     "delete-cluster": "a Dask pod of the attempt goes (T6)",
     "delete-service": "its Service goes (T6)",
-    "delete-job": "a Job whose pod never began, or that lost its Secret, goes",
+    "delete-job": "a Job whose pod never began goes",
     "ttl": "the finished Job gets its time to live (T7)",
-    "delete-secret": "the token goes (T6)",
     "delete-configmap": "the plan goes (T6)",
     "cleaned": "status: nothing is left of the attempt but its Job",
     "blocked": "status of a run that is over: why its objects cannot be removed",
@@ -65,7 +65,6 @@ _CREATED = {
 _DELETED = {
     SERVICES: "delete-service",
     JOBS: "delete-job",
-    SECRETS: "delete-secret",
     CONFIG_MAPS: "delete-configmap",
     LEASES: "delete-pause",
 }
@@ -107,7 +106,7 @@ def _of_patch(write: Write) -> str:
     if write.resource is FLOWRUNS and write.subresource == "status":
         return _of_status(write.body["status"])
     if write.resource is JOBS:
-        return "ttl" if "ttlSecondsAfterFinished" in write.body.get("spec", {}) else ""
+        return _of_job(write.body)
     return _of_pod(write.body) if write.resource is PODS else ""
 
 
@@ -138,6 +137,12 @@ def _of_phase_kept(patch: dict[str, Any]) -> str:
     if "workers" in patch:
         return "progress"
     return "report" if {"reason", "message"} & set(patch) else ""
+
+
+def _of_job(patch: dict[str, Any]) -> str:
+    if "ttlSecondsAfterFinished" in patch.get("spec", {}):
+        return "ttl"
+    return "token" if ANNOTATION_TOKEN in patch.get("metadata", {}).get("annotations", {}) else ""
 
 
 def _of_pod(patch: dict[str, Any]) -> str:

@@ -21,7 +21,6 @@ from dask_flows.kube.resources import (
     FLOWRUNS,
     JOBS,
     PODS,
-    SECRETS,
     SERVICES,
     Resource,
 )
@@ -30,7 +29,7 @@ log = logging.getLogger("dask_flows.agent")
 
 EVERY = 600.0
 RETRY = 30.0
-# Jobs first: their pods go with them.
+# Jobs first: their pods and Secrets go with them.
 SWEPT = (JOBS, PODS, SERVICES, CONFIG_MAPS)
 
 
@@ -95,8 +94,6 @@ class Sweeper:
     async def _remove(self, resource: Resource, obj: Object) -> int:
         meta = obj["metadata"]
         log.info("sweep resource=%s name=%s run=%s", resource, meta["name"], _run(obj))
-        if resource in (JOBS, CONFIG_MAPS):  # Secrets cannot be listed, but they share this name
-            await remove(self._api, SECRETS, self._namespace, meta["name"])
         gone = await remove(self._api, resource, self._namespace, meta["name"], uid=meta["uid"])
         self.swept[str(resource)] += gone
         return gone
