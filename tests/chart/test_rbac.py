@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
-from chart.render import Rendered, ci_values, render, values
+from chart.asked import asked
+from chart.render import ROOT, Rendered, ci_values, render, values
 
 CI = ci_values()
+HOOKS = ("drain", "retire")  # programs of their own, with Roles of their own
 
 
 def rights(rendered: Rendered, suffix: str) -> dict[str, set[str]]:
@@ -42,10 +44,19 @@ def test_the_agent_makes_secrets_and_cannot_read_them() -> None:
     """Nor enter pods, nor write FlowRuns."""
     allowed = rights(render(values()), "-agent")
 
-    assert allowed["secrets"] == {"create", "delete"}
+    assert allowed["secrets"] == {"create"}
     assert "pods/exec" not in allowed
     assert allowed["flowruns"] == {"get", "list", "watch"}
-    assert allowed["flowruns/status"] == {"get", "patch", "update"}
+    assert allowed["flowruns/status"] == {"patch"}
+
+
+def test_the_agent_may_do_exactly_what_its_code_asks_for() -> None:
+    """A right that no line of it needs is one that only somebody else would use."""
+    folder = ROOT / "runner/src/dask_flows"
+    paths = [path for path in (folder / "agent").rglob("*.py") if path.stem not in HOOKS]
+    modules = [".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in paths]
+
+    assert rights(render(values()), "-agent") == asked(modules)
 
 
 def test_the_drain_hook_may_only_look_and_hold_its_lease() -> None:

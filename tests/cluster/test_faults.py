@@ -87,15 +87,21 @@ def test_a_runner_that_gets_a_signal(installed: Kube, ended: Statuses, name: str
     check(ended, name)
 
 
-def test_a_drained_runner_that_exits_0(installed: Kube, ended: Statuses) -> None:
-    """Row 5: a command that was told to stop, obeyed and exited 0 did not succeed."""
-    check(ended, "drained")
+@pytest.mark.parametrize("name", ["drained", "drained-flow"])
+def test_a_drained_runner_that_exits_0(installed: Kube, ended: Statuses, name: str) -> None:
+    """Row 5: a command or a flow that was told to stop, obeyed and exited 0 did not succeed."""
+    check(ended, name)
 
 
 def test_a_deleted_job(installed: Kube, ended: Statuses) -> None:
     """Row 7: the run failed; nobody makes the Job again."""
     check(ended, "job-gone")
     assert installed.get("jobs", ended["job-gone"]["jobName"]) is None
+
+
+def test_a_runner_out_of_memory(installed: Kube, ended: Statuses) -> None:
+    """Row 21: the kernel ends it before it can say a word; status names the limit."""
+    check(ended, "memory")
 
 
 def test_a_full_disk(installed: Kube, ended: Statuses) -> None:

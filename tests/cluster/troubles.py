@@ -16,11 +16,23 @@ import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 time.sleep(300)
 """
+OBEDIENT_FLOW = """
+import signal, sys, time
+def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    time.sleep(300)
+"""
 FILL = """
 import time
 def main():
     with open("/tmp/full", "wb") as file:
         file.write(b"x" * 2**26)
+    time.sleep(300)
+"""
+SWELL = """
+import time
+def main():
+    data = b"x" * 2**31
     time.sleep(300)
 """
 MARKED = "print('imported', flush=True)\n" + HOLD
@@ -81,7 +93,10 @@ RUNNERS = {
                     "RunnerDeleted", "stopped from outside"),
     "drained": Case(OBEDIENT, lambda kube, run: harm.evict(kube, harm.runner_of(kube, run)),
                     "Evicted", "EvictionByEvictionAPI"),
+    "drained-flow": Case(OBEDIENT_FLOW, lambda kube, run: harm.evict(kube, harm.runner_of(kube, run)),
+                         "Evicted", "EvictionByEvictionAPI"),
     "job-gone": Case(HOLD, delete_job, "JobDeleted", "somebody deleted"),
+    "memory": Case(SWELL, lambda kube, run: None, "OutOfMemory", "1Gi"),
     "disk": Case(FILL, lambda kube, run: None, "Evicted", "32Mi"),
 }  # fmt: skip
 

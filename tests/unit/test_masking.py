@@ -67,11 +67,61 @@ def test_secrets_in_texts_are_masked(text: str, kept: str) -> None:
     assert Secrets().text(kept) == kept
 
 
+@pytest.mark.parametrize(("text", "kept"), [
+    ("10: 'no answer with token=s3cr3tpw'", f"10: 'no answer with token={MASK}'"),
+    ("ValueError: token=s3cr3tpw", f"ValueError: token={MASK}"),
+    ("error=bad:password=s3cr3tpw", f"error=bad:password={MASK}"),
+    ("{'url': 'x', 'said': ['token: s3cr3tpw', 3]}", f"{{'url': 'x', 'said': ['token: {MASK}', 3]}}"),
+    ('{"error": "refused (api_key=s3cr3tpw)"}', f'{{"error": "refused (api_key={MASK})"}}'),
+    (r'{"body": "{\"token\": \"s3cr3tpw x\", \"n\": 1}"}', rf'{{"body": "{{\"token\": \"{MASK}\", \"n\": 1}}"}}'),
+    ("{'token': b's3cr3tpw', 'n': 1}", f"{{'token': b'{MASK}', 'n': 1}}"),
+    ("{'tokens': ['s3cr3tpw', 'x'], 'n': 1}", f"{{'tokens': {MASK}, 'n': 1}}"),
+    ('"credentials": {"user": "ann", "pin": "s3cr3tpw"}, "n": 1', f'"credentials": {MASK}, "n": 1'),
+    ("Settings(password=SecretStr('s3cr3tpw'), n=1)", f"Settings(password=SecretStr('{MASK}'), n=1)"),
+    ("['job', '--token', 's3cr3tpw', '-v']", f"['job', '--token', '{MASK}', '-v']"),
+    ('["--db-password", "s3cr3tpw x"]', f'["--db-password", "{MASK}"]'),
+    ("[(b'x-api-key', b's3cr3tpw'), ('a', 'b')]", f"[(b'x-api-key', b'{MASK}'), ('a', 'b')]"),
+    ("password: |\n  s3cr3tpw\n  s3cr3tpw\nrows: 3", f"password: {MASK}\nrows: 3"),
+    ('    token: str = "s3cr3tpw"', f'    token: str = "{MASK}"'),
+    ("db:\n  user: ann\n  password: s3cr3tpw # old\n", f"db:\n  user: ann\n  password: {MASK} # old\n"),
+])  # fmt: skip
+def test_secrets_inside_of_other_values_are_masked(text: str, kept: str) -> None:
+    """In what Python, JSON and YAML write of data, and in the sentences that quote it."""
+    assert Secrets().text(text) == kept
+    assert Secrets().text(kept) == kept
+
+
+def test_one_secret_that_is_known_does_not_show_the_others_beside_it() -> None:
+    """The values go first; what is left of their list is still below a secret name."""
+    known = Secrets({"s3cr3tpw"})
+    assert known.text("{'tokens': ['s3cr3tpw', 'other']}") == f"{{'tokens': {MASK}}}"
+
+
+@pytest.mark.parametrize("value", [
+    {"max_tokens": 4096, "tokens": 5, "tokens_per_second": 1.5},
+    "tokens=5 processed", "max_tokens: 4096, ok", '{"tokens": 4096}', "--max-tokens=4096",
+])  # fmt: skip
+def test_counts_of_tokens_are_no_secrets(value: Any) -> None:
+    """A number of many is none; what hangs on it must stay readable, too."""
+    assert mask(value) == value
+    assert (
+        Secrets.of({"max_tokens": 4096}, ("job", "--max-tokens", "4096")).text("4096 rows")
+        == "4096 rows"
+    )
+    assert mask({"tokens": ["s3cr3tpw"], "secret_tokens": 4096}) == {
+        "tokens": MASK,
+        "secret_tokens": MASK,
+    }
+    assert Secrets().text("tokens=s3cr3tpw token=5") == f"tokens={MASK} token={MASK}"
+
+
 @pytest.mark.parametrize("text", [
     "see https://example.org/a:b@c", "tcp://127.0.0.1:8786", "tcp://[::1]:8786", "http://host:80/a@b",
     "KeyError: 'x'", "KeyError: x", "if token == 3:", "load-1, inc-2", "at 12:30:00, ratio 3:1", "use_token=True",
     "password=None", "sort -u a", "docker run -u root x", "2026-11-21T07:06:24Z", "monkey=1", "the bearer of it",
-    "std::token::x", 'File "flow.py", line 3, in main',
+    "std::token::x", "10: 'no answer from token service'", "key ('inc', 0) is lost", "['token', 'name', 'rows']",
+    "{'a': 'b:c', 'd': \"e=f\"}", "use --token to give one", "rows: |\n  token of thanks", "('rows', 'columns')",
+    'File "flow.py", line 3, in main',
 ])  # fmt: skip
 def test_other_texts_stay_as_they_are(text: str) -> None:
     """Addresses, times, code and names that only look alike."""
@@ -121,9 +171,9 @@ def test_short_values_are_not_looked_for() -> None:
     assert Secrets.of({"token": 48151623}).data({"pins": [48151623, 7]}) == {"pins": [MASK, 7]}
 
 
-@pytest.mark.parametrize(
-    "part", ["://", "a:b@", "token=", '"', "a", "\\", "x://y:z", "bearer ", "-u a:"]
-)
+@pytest.mark.parametrize("part", [
+    "://", "a:b@", "token=", '"', "a", "\\", "x://y:z", "bearer ", "-u a:", "a:'", 'a="', 'a:"\\"', "token: |\n ", "token=[",
+    "a: b = ", "x(", "'--token', ", "(b'token', "])  # fmt: skip
 def test_strange_texts_take_no_time(part: str) -> None:
     """A message may be long and hold anything; only what would take minutes fails."""
     begun = time.monotonic()

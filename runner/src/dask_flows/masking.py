@@ -6,7 +6,7 @@ value of a parameter with such a name: then it is found wherever it occurs.
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -35,10 +35,27 @@ _BEARER = re.compile(r"\b(bearer[ \t]+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _LOGIN = re.compile(
     r"(?<!\S)((?:-u|--user|--proxy-user)[ \t=]*\\*[\"']?)[^\s:\"'-][^\s:\"']{0,200}:[^\s\"']+"
 )
-_PAIR = re.compile(
-    r"(?<![\w.-])([\w.-]{1,100})((?:\\*[\"'])?[ \t]*(?:=(?!=)|:(?!:|//))[ \t]*)"
-    r"(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|(?:\\*[\"'])?[^\s&;,\"'<>(){}\[\]]+)"
+_QUOTED = r"(?:\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')"
+# Of Python, with an annotation perhaps; of JSON, also in a text of JSON; of YAML, with its blocks of lines.
+_NAMED = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]{1,100})(?:\\*[\"'])?[ \t]*"
+    r"(?:(?::[ \t]*[\w.]{1,40}(?:\[[\w., |]{0,40}\])?[ \t]*)?=(?!=)|:(?!:|//))[ \t]*"
 )
+_VALUE = re.compile(
+    rf"(?:[\w.]{{1,50}}\([ \t]*)?[bBrRuU]{{0,2}}{_QUOTED}|\\+\"[^\"\\]*\\+\"|\\+'[^'\\]*\\+'"
+    r"|[\[{](?=[^\[\]{}]{0,2000}[\"'])[^\[\]{}]{0,2000}[\]}]"
+    r"|[|>][-+\d]{0,2}[ \t]*(?:\n[ \t]+[^\n]{1,500}){1,60}"
+    r"|(?:\\*[\"'])?[^\s&;,\"'<>(){}\[\]]+"
+)
+# An option and its value in a list, a name and its value in a tuple.
+_LISTED = re.compile(
+    r"(?P<open>\(?)(?P<before>[bBuU]?([\"'])(?P<name>[\w.-]{1,100})\3,[ \t]*[bBuU]?)"
+    rf"(?P<value>{_QUOTED})(?P<close>\)?)"
+)
+_OPENING = re.compile(r"(?:[\w.]+\([ \t]*)?[bBrRuU]{0,2}(\\*[\"'])")
+_MANY = re.compile("tokens", re.IGNORECASE)
+_NUMBER = re.compile(r"\d[\d_.]*")
+_Mask = Callable[[str, re.Match[str]], tuple[str, int] | None]
 _NO_SECRETS = ("true", "false", "none", "null", "bearer", "basic", "digest")
 
 
@@ -67,7 +84,7 @@ class Secrets:
         said = _HEADER.sub(rf"\g<1>{MASK}", said)
         said = _BEARER.sub(rf"\g<1>{MASK}", said)
         said = _LOGIN.sub(rf"\g<1>{MASK}", said)
-        return _PAIR.sub(_pair, said)
+        return _masked(_NAMED, _named, _masked(_LISTED, _listed, said))
 
     def values_out(self, said: str) -> str:
         """Return a text without the values that are known to be secrets."""
@@ -106,25 +123,62 @@ class Secrets:
 
 
 def _hides(name: str, value: Any) -> bool:
-    return is_secret(name) and value not in (None, "", True, False)
+    if value in (None, "", True, False) or _counts(name, value):
+        return False
+    return is_secret(name)
 
 
-def _pair(found: re.Match[str]) -> str:
-    name, sign, value = found.groups()
-    if not is_secret(name) or MASK in value or value.strip("\\\"'").lower() in _NO_SECRETS:
-        return found[0]
-    opening = re.match(r"\\*[\"']?", value)
-    before = opening[0] if opening is not None else ""
-    if before and len(value) > len(before) and value.endswith(before):
-        closing = before
+def _counts(name: str, value: Any) -> bool:
+    """Whether this is how many tokens there are."""
+    number = isinstance(value, int | float) or (
+        isinstance(value, str) and _NUMBER.fullmatch(value) is not None
+    )
+    return number and _MANY.search(name) is not None and not is_secret(_MANY.sub("", name))
+
+
+def _masked(pattern: re.Pattern[str], mask: _Mask, said: str) -> str:
+    """Replace what ``mask`` has a text for, up to where it says; what follows any other name is looked at."""
+    parts, done, position = [], 0, 0
+    while found := pattern.search(said, position):
+        hidden = mask(said, found)
+        if hidden is None:
+            position = found.end("name")
+            continue
+        parts += [said[done : found.start()], hidden[0]]
+        done = position = hidden[1]
+    return "".join((*parts, said[done:]))
+
+
+def _named(said: str, found: re.Match[str]) -> tuple[str, int] | None:
+    name = found["name"]
+    whole = _VALUE.match(said, found.end()) if is_secret(name) else None
+    if whole is None:
+        return None
+    value, bare = whole[0], whole[0].strip("\\\"'")
+    seen = MASK in value and value[0] not in "[{|>"  # which may hold others, too
+    if not _hides(name, bare) or seen or bare.lower() in _NO_SECRETS:
+        return None
+    opening = _OPENING.match(value)
+    before, quote = (opening[0], opening[1]) if opening is not None else ("", "")
+    if quote and len(value) > len(before) and value.endswith(quote):
+        closing = quote
     else:
         closing = value[len(value.rstrip("\\")) :]  # of the quote behind it
-    return f"{name}{sign}{before}{MASK}{closing}"
+    return f"{found[0]}{before}{MASK}{closing}", whole.end()
+
+
+def _listed(_: str, found: re.Match[str]) -> tuple[str, int] | None:
+    name, value = found["name"], found["value"]
+    of_name = name.startswith("-") or (found["open"] and found["close"])
+    if not of_name or not _hides(name, value[1:-1]) or MASK in value or value[1:3] == "--":
+        return None
+    text = f"{found['open']}{found['before']}{value[0]}{MASK}{value[-1]}{found['close']}"
+    return text, found.end()
 
 
 def _values(value: Any, name: str = "", depth: int = 0, *, hidden: bool = False) -> Iterator[str]:
     """Return what is below secret names, and the passwords of addresses."""
-    hidden = hidden or is_secret(name)
+    hidden = hidden or (is_secret(name) and not _counts(name, value))
     if depth > DEEPEST:
         return
     if isinstance(value, Mapping):
@@ -153,7 +207,7 @@ def _looked(words: Sequence[str]) -> Iterator[tuple[str, str]]:
     before = ""
     for word in words:
         pair = _FLAG.fullmatch(word)
-        if (before.startswith("-") and is_secret(before)) or (before in _USER and ":" in word):
+        if (before.startswith("-") and _hides(before, word)) or (before in _USER and ":" in word):
             yield word, word
             before = ""
             continue

@@ -155,6 +155,8 @@ SUBMIT = {
     "workers turned round": (["pkg.mod:f", "--workers", "8:1"], "write 1:8"),
     "deadline": (["pkg.mod:f", "--deadline", "1.5"], "--deadline"),
     "start deadline": (["pkg.mod:f", "--start-deadline", "0"], "--start-deadline"),
+    "retries": (["pkg.mod:f", "--retries", "-1"], "give 0 to 100"),
+    "more retries than a FlowRun takes": (["pkg.mod:f", "--retries", "101"], "give 0 to 100"),
     "timeout": (["pkg.mod:f", "--timeout", "nan"], "--timeout"),
     "environment": (["pkg.mod:f", "--env", "A"], "write --env name=value"),
     "name": (["pkg.mod:f", "--name", "Not A Name"], "not a name for a FlowRun"),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from dask_flows.cli import build_parser, main
 
@@ -52,6 +53,18 @@ def test_bad_input_is_one_line_and_exit_code_2(
     err = capsys.readouterr().err
     assert err.startswith("error: ")
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("args", "retries"), [
+    ([], None), (["--retries", "0"], {"limit": 0}), (["--retries", "100"], {"limit": 100}),
+])  # fmt: skip
+def test_retries_are_those_of_the_flow(
+    args: list[str], retries: dict[str, int] | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The release decides about everything that is not said: pauses, failures of the platform."""
+    assert main(["submit", "pkg.mod:f", "--dry-run", *args]) == 0
+
+    assert yaml.safe_load(capsys.readouterr().out)["spec"].get("retries") == retries
 
 
 def test_a_dry_run_prints_what_kubectl_can_apply(capsys: pytest.CaptureFixture[str]) -> None:

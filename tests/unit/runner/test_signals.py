@@ -21,7 +21,7 @@ pytestmark = pytest.mark.processes
 
 
 FLOWS = """
-import asyncio, ctypes, sys, time
+import asyncio, ctypes, signal, sys, time
 from contextlib import contextmanager
 from distributed import get_client, worker_client
 
@@ -69,6 +69,10 @@ def slow_to_clean():
 
 def done():
     return 1
+
+def answers():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    print("here"); time.sleep(300)
 """
 SLOW_IMPORT = "import time\nprint('here')\ntime.sleep(300)\ndef main(): pass\n"
 GRANDCHILDREN = """
@@ -212,12 +216,13 @@ def check(
 
 
 @pytest.mark.parametrize(
-    ("number", "some"), [(signal.SIGTERM, CASES), (signal.SIGINT, CASES[:4] + CASES[6:8])]
+    ("number", "some"),
+    [(signal.SIGTERM, [*CASES, flow("answers")]), (signal.SIGINT, CASES[:4] + CASES[6:8])],
 )
 def test_one_signal_ends_a_run_in_time_in_every_phase(
     ends: Callable[..., Ended], number: signal.Signals, some: list[Case]
 ) -> None:
-    """One line, the code of the signal, and no process, folder or word of others."""
+    """One line, the code of the signal, and no process, folder or word of others; its own exit is none."""
     check(some, lambda case: (ends(case, number), number), WITHIN)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -257,6 +258,57 @@ def test_a_flow_may_take_the_signals_while_it_runs(end: End) -> None:
         kill()
 
         assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
+
+
+def answering(*answer: Any) -> Callable[[], Any]:
+    """Return a step that takes SIGTERM with a handler that exits, or does nothing."""
+
+    def answers(*_: Any) -> None:
+        if answer:
+            raise SystemExit(*answer)
+
+    return partial(signal.signal, signal.SIGTERM, answers)
+
+
+@pytest.mark.parametrize("answer", [(), (0,), (None,), (3,), (143,)])
+def test_a_flow_that_answers_sigterm_with_an_exit_is_interrupted(
+    end: End, answer: tuple[Any, ...]
+) -> None:
+    """Row 5: a drained node wants it to end, whatever code its handler likes; one that goes on goes on."""
+    reached: list[bool] = []
+    with end.stopper() as stopper:
+        stopped_by(stopper, answering(*answer), kill, partial(reached.append, True))
+
+        told = None if reached else Cause("Cancelled", "interrupted by SIGTERM", 143)
+        assert stopper.settle() == told
+
+    assert bool(reached) is not bool(answer)
+    assert stopper.exit_code == (0 if reached else 143)
+
+
+def test_an_exit_without_a_signal_is_the_flow_s_own(end: End) -> None:
+    """Also one with a handler that has never run, and one after a signal of another kind."""
+    for number in (None, signal.SIGUSR1):
+        before = signal.signal(signal.SIGUSR1, lambda *_: None)
+        with end.stopper() as stopper:
+            steps = (partial(kill, number),) if number is not None else ()
+            assert not stopped_by(stopper, answering(0), *steps, partial(sys.exit, 0))
+
+            assert stopper.settle() is None
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_flow_that_answers_our_own_stop_with_an_exit_has_our_reason(end: End) -> None:
+    """The signal is ours then, and so is the word for it."""
+    with end.stopper() as stopper:
+        stopped_by(
+            stopper,
+            answering(0),
+            partial(stopper.stop, cause_of("DeadlineExceeded", "too long")),
+            partial(time.sleep, 0),
+        )
+
+        assert stopper.settle() == cause_of("DeadlineExceeded", "too long")
 
 
 def test_a_flow_that_dies_of_sigterm_is_reported_first(end: End) -> None:

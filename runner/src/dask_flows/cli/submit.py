@@ -10,7 +10,9 @@ from dask_flows.cli.session import (
     add_flow_arguments,
     with_cluster,
 )
-from dask_flows.cli.values import seconds, whole_seconds
+from dask_flows.cli.values import count, seconds, whole_seconds
+
+MOST_RETRIES = 100  # that a FlowRun takes
 
 EPILOG = """\
 examples:
@@ -70,6 +72,8 @@ def _add_fields(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="it must start within S seconds",
     )
+    group.add_argument("--retries", type=count("--retries", 0, MOST_RETRIES), metavar="N",
+                       help="new attempts after failures of the flow itself")  # fmt: skip
     group.add_argument("--env", action="append", default=[], metavar="K=V", help="may be repeated")
 
 
@@ -97,6 +101,7 @@ def submit(args: argparse.Namespace) -> int:
         "workers": worker_fields(args.workers),
         "deadlineSeconds": args.deadline,
         "startDeadlineSeconds": args.start_deadline,
+        "retries": None if args.retries is None else {"limit": args.retries},
         "env": environment(args.env),
     }
     request = Request(

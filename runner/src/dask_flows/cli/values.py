@@ -41,16 +41,17 @@ def whole_seconds(option: str) -> Callable[[str], int]:
     return read
 
 
-def count(option: str, least: int = 1) -> Callable[[str], int]:
-    """Return what reads a whole number that is not less than ``least``."""
+def count(option: str, least: int = 1, most: int = LARGEST) -> Callable[[str], int]:
+    """Return what reads a whole number from ``least`` to ``most``."""
+    fit = f"{least} or more" if most == LARGEST else f"{least} to {most}"
 
     def read(text: str) -> int:
         number = _whole(text)
-        if number is None or not least <= number <= LARGEST:
+        if number is None or not least <= number <= most:
             raise UsageError(
                 f"{text!r} is not a number that fits",
                 where=option,
-                do=f"give {least} or more, as a whole number",
+                do=f"give {fit}, as a whole number",
             )
         return number
 

@@ -9,6 +9,10 @@ import signal
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+
+_MARK = 0  # no signal has this number
+_READ_SECONDS = 1.0  # in which the thread has read what came before a mark
 
 
 class Bell:
@@ -17,6 +21,8 @@ class Bell:
     def __init__(self, ring: Callable[[int], None], seconds: float) -> None:
         self._ring, self._seconds = ring, seconds
         self._write, self._before = -1, -1
+        self._came: set[int] = set()
+        self._read_up = threading.Event()
 
     def open(self) -> None:
         """Begin to listen."""
@@ -27,6 +33,16 @@ class Bell:
         thread = threading.Thread(target=self._listen, args=(read,), name="dask-flows-bell")
         thread.daemon = True
         thread.start()
+
+    def heard(self, number: int) -> bool:
+        """Whether this signal has come since, whoever has handled it."""
+        if self._write < 0:
+            return False
+        self._read_up.clear()
+        with suppress(BlockingIOError):  # full of signals
+            os.write(self._write, bytes([_MARK]))
+        self._read_up.wait(_READ_SECONDS)
+        return number in self._came
 
     def close(self) -> None:
         """Listen no more."""
@@ -48,6 +64,10 @@ class Bell:
     def _listen(self, read: int) -> None:
         while numbers := os.read(read, 64):
             for number in numbers:
+                if number == _MARK:
+                    self._read_up.set()
+                    continue
+                self._came.add(number)
                 timer = threading.Timer(self._seconds, lambda n=number: self._ring(n))
                 timer.daemon = True
                 timer.start()

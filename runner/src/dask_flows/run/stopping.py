@@ -74,6 +74,10 @@ def cause_of(reason: str, message: str) -> Cause:
     return Cause(reason, message, _CODES.get(reason, _CANCELLED_CODE))
 
 
+def _interruption(number: int) -> Cause:
+    return Cause("Cancelled", f"interrupted by {signal.Signals(number).name}", 128 + number)
+
+
 class _State(Enum):
     RUNNING, STOPPING, SETTLED, FORCED = range(4)
 
@@ -148,11 +152,11 @@ class Stopper:
         except BaseException as error:  # noqa: BLE001 - that is what it is for
             raised = error
         for _try in range(2):
-            with suppress(
-                BaseException
-            ):  # from a handler of the flow's, which may have taken the signals
+            with suppress(BaseException):  # from a handler that the flow has set
                 self._listen()
                 break
+        if isinstance(raised, SystemExit):
+            self._exits()
         return raised
 
     def stop(self, cause: Cause) -> None:
@@ -197,6 +201,12 @@ class Stopper:
         """The code to end with: of the first cause, never 0 after a signal."""
         return self.cause.exit_code if self.cause is not None else self._exit_code
 
+    def _exits(self) -> None:
+        """Take SIGTERM for the cause: a handler of the flow's own may have answered it with sys.exit."""
+        if os.getpid() == self._owner[0] and self._bell.heard(signal.SIGTERM):
+            with self._lock:
+                self._note(_interruption(signal.SIGTERM))
+
     def _listen(self) -> None:
         for number in self._before:
             signal.signal(number, self._handle)
@@ -239,11 +249,11 @@ class Stopper:
 
     def _hear(self, number: int) -> None:
         self._heard += 1
-        code, name = 128 + number, signal.Signals(number).name
+        cause = _interruption(number)
         if self._heard > 1:
             self._words.put(_Word.NOW)
-        elif not self._note(Cause("Cancelled", f"interrupted by {name}", code)) and not self.cause:
-            self._exit_code = self._exit_code or code
+        elif not self._note(cause) and not self.cause:
+            self._exit_code = self._exit_code or cause.exit_code
             self._words.put(_Word.GRACE)
 
     def _watch(self) -> None:
