@@ -5,6 +5,8 @@ from typing import Any
 
 from dask_flows.config import AgentConfig
 from dask_flows.flowrun import FlowRun
+from dask_flows.manifests import job, secret
+from dask_flows.plan import make_plan
 
 UID = "9b1deb4d-3b7d-4bad-9bdd-2b0d7b3dcb6d"
 
@@ -79,3 +81,12 @@ def flow_run_data(name: str = "diamond", uid: str = UID, **spec: Any) -> dict[st
 def flow_run(name: str = "diamond", **spec: Any) -> FlowRun:
     """Return the same, read."""
     return FlowRun.parse(flow_run_data(name, **({"flow": "flow.py:diamond"} | spec)))
+
+
+def inputs(mode: str, run: FlowRun) -> dict[str, str]:
+    """Return the files that the agent gives a runner, from the Secret of its first attempt."""
+    plan = make_plan(agent_config(mode), run, mode, 1)
+    made = job(plan, run, "sha")
+    made["metadata"]["uid"] = "of-the-job"
+    data: dict[str, str] = secret(plan, run, made, "token")["stringData"]
+    return data

@@ -14,10 +14,8 @@ from dask_flows.channel import Channel, Heart, Stop
 from dask_flows.config import AttemptSpec
 from dask_flows.deadline import Deadline
 from dask_flows.errors import ClusterTimeout, DuplicateStart, UsageError
-from dask_flows.manifests import config_map
 from dask_flows.outcome import Outcome
-from dask_flows.plan import make_plan
-from samples import agent_config, flow_run
+from samples import flow_run, inputs
 
 Script = Callable[[str, dict[str, Any], int], tuple[int, dict[str, Any]]]
 
@@ -88,10 +86,9 @@ def agent() -> Iterator[Callable[[Script], FakeAgent]]:
 
 def attempt_spec(url: str, token: Path) -> AttemptSpec:
     """Return what the agent writes for the runner."""
-    run = flow_run()
-    made = config_map(make_plan(agent_config("local"), run, "local", 1), run)
+    attempt = json.loads(inputs("local", flow_run())["attempt.json"])
     channel = {"url": url, "tokenFile": str(token)}
-    return AttemptSpec.parse({**json.loads(made["data"]["attempt.json"]), "channel": channel}, {})
+    return AttemptSpec.parse({**attempt, "channel": channel}, {})
 
 
 def channel(tmp_path: Path, url: str, clock: VirtualClock) -> Channel:

@@ -9,10 +9,7 @@ import yaml
 
 from dask_flows.config import AgentConfig, AttemptSpec, Environment, load_agent_config, load_attempt
 from dask_flows.errors import ConfigError
-from dask_flows.flowrun import FlowRun
-from dask_flows.manifests import job, secret
-from dask_flows.plan import make_plan
-from samples import agent_config, config_data, flow_run
+from samples import config_data, flow_run, inputs
 
 
 def test_what_the_chart_writes_is_read(tmp_path: Path) -> None:
@@ -66,15 +63,6 @@ def test_a_file_that_is_no_mapping_is_refused_with_its_name(tmp_path: Path, text
 
     with pytest.raises(ConfigError, match=r"config\.yaml"):
         load_agent_config(path)
-
-
-def inputs(mode: str, run: FlowRun) -> dict[str, str]:
-    """Return the files of an attempt."""
-    plan = make_plan(agent_config(mode), run, mode, 1)
-    made = job(plan, run, "sha")
-    made["metadata"]["uid"] = "made"
-    data: dict[str, str] = secret(plan, run, made, "token")["stringData"]
-    return data
 
 
 @pytest.mark.parametrize("mode", ["static", "ephemeral", "local"])

@@ -9,17 +9,19 @@
 6. The Secret that the Job's pod waits for, with the runner's inputs and token (see ``jobmaker``).
 """
 
+from collections.abc import Callable
+
 from dask_flows import manifests
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.board import Board
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
-from dask_flows.agent.jobmaker import LONG, JobMaker
+from dask_flows.agent.jobmaker import LONG, JobMaker, Over
 from dask_flows.agent.memory import Memory
 from dask_flows.agent.ownership import create_or_adopt
 from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
-from dask_flows.agent.status import claimed
+from dask_flows.agent.status import claimed, switched
 from dask_flows.agent.turnstile import LOOK_AGAIN, Turnstile
 from dask_flows.agent.views import JobView
 from dask_flows.config import AgentConfig, mode_of
@@ -51,6 +53,7 @@ class Beginner:
         board: Board,
         config: AgentConfig,
         clock: Clock,
+        left_over: Callable[[], None],
     ) -> None:
         self._api = api
         self._turnstile = turnstile
@@ -60,6 +63,7 @@ class Beginner:
         self._engine = engine
         self._config = config
         self._clock = clock
+        self._left_over = left_over  # something may be there that no run needs
         self._pause = Pause(api, config, clock)
         self._jobs = JobMaker(api=api, cache=cache, recorder=recorder, clock=clock)
 
@@ -121,12 +125,16 @@ class Beginner:
         Raises UsageError if the plan does not fit, KubeError for what the API server refuses.
         """
         with self._turnstile.beginning(run.name):
-            await self._begin(run, memory)
+            try:
+                await self._begin(run, memory)
+            except Over:
+                self._left_over()
+                raise
 
     async def _begin(self, run: FlowRun, memory: Memory) -> None:
         looked, whole = await self._look(run, memory)
         if (whole.phase, whole.attempt) != (STARTING, run.attempt) or whole.status.get("startedBy"):
-            raise Conflict(f"run {run.name} has moved on")
+            raise Over(f"run {run.name} has moved on")
         if not memory.token and self._cache.job_of(run.uid, run.attempt) is not None:
             await self._jobs.complete(whole, memory)
             return
@@ -162,8 +170,7 @@ class Beginner:
         if mode != run.status.get("mode"):  # the release was switched before the attempt began
             if run.status.get("mode") == "ephemeral" and await self._engine.delete(attempt):
                 await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
-            cluster = attempt.base if mode == "ephemeral" else None
-            await self._recorder.write(run, {"mode": mode, "clusterName": cluster})
+            await self._recorder.write(run, switched(run, mode))
         plan = make_plan(self._config, whole, mode, run.attempt)
         if mode != "ephemeral":
             return plan

@@ -47,6 +47,9 @@ from dask_flows.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotF
 log = logging.getLogger("dask_flows.agent")
 
 RACE_PAUSE = 0.2  # seconds until the copy that won a race has arrived
+# Where hundreds of Jobs wait for their pods, it is the controller manager that is behind: asking for each
+# of them why would only keep it there.
+PROBE_PAUSE, PROBE_LATER = 1.0, 3.0
 
 
 class Controller:
@@ -76,6 +79,7 @@ class Controller:
         self._engine = engine
         self._config = config
         self._clock = clock
+        self._next_probe = float("-inf")
 
     async def reconcile(self, name: str) -> None:
         """Do the next step of one run; asks the queue to come back when there is a next time."""
@@ -168,14 +172,20 @@ class Controller:
             case Claim() | Begin():
                 return await self._advance(step, seen, memory)
             case Probe():
-                memory.probed_at = self._clock.now().timestamp()
-                memory.refusal = await self._beginner.probe(run)
-                return 0.0
+                return await self._probe(run, memory)
             case Escalate():
                 log.info("escalate run=%s attempt=%d", run.name, run.attempt)
                 await self._cleaner.escalate(seen)
                 return RACE_PAUSE
         return await self._idle(step, seen, memory)
+
+    async def _probe(self, run: FlowRun, memory: Memory) -> float:
+        if self._clock.monotonic() < self._next_probe:
+            return PROBE_LATER
+        self._next_probe = self._clock.monotonic() + PROBE_PAUSE
+        memory.probed_at = self._clock.now().timestamp()
+        memory.refusal = await self._beginner.probe(run)
+        return 0.0
 
     async def _idle(self, step: Step, seen: Observed, memory: Memory) -> float | None:
         match step:

@@ -30,6 +30,10 @@ from dask_flows.plan import Plan
 LONG = 10.0  # seconds; a look at the run from before is too old then
 
 
+class Over(Conflict):
+    """The attempt is over: what has just been made for it is nobody's."""
+
+
 class JobMaker:
     """Carry out the last steps of beginning an attempt."""
 
@@ -109,7 +113,7 @@ class JobMaker:
         # Nobody would remove it any more. A Job that has had a pod stays for its log.
         if not job.get("status"):
             await remove(self._api, JOBS, plan.namespace, plan.base, uid=job["metadata"]["uid"])
-        raise Conflict(f"attempt {plan.base} was over before its Job was made")
+        raise Over(f"attempt {plan.base} was over before its Job was made")
 
 
 def _tokens(job: Object) -> list[str]:

@@ -70,6 +70,7 @@ class Agent:
         self.engine = PodsEngine(api, self.cache, clock)
         self.turnstile = Turnstile(config, clock, self.queue.add)
         self.board = Board(self.cache, self.recorder, self.turnstile, clock)
+        self.sweeper = Sweeper(api, self.cache, namespace)
         beginner = Beginner(
             api=api,
             cache=self.cache,
@@ -79,6 +80,7 @@ class Agent:
             board=self.board,
             config=config,
             clock=clock,
+            left_over=self.sweeper.soon,
         )
         self.settling = Settling(self.recorder, config, clock, random)
         self.cleaner = Cleaner(
@@ -111,7 +113,6 @@ class Agent:
             controller=self.controller,
             clock=clock,
         )
-        self.sweeper = Sweeper(api, self.cache, namespace)
         self.pause = Pause(api, config, clock)
         self.pauses = _follow_pause(api, config, clock)
         self.tally = Tally(self.metrics.words)

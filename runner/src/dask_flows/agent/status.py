@@ -70,6 +70,12 @@ def claimed(run: FlowRun, mode: str, ignored: Iterable[str], now: datetime) -> P
     }
 
 
+def switched(run: FlowRun, mode: str) -> Patch:
+    """Give an attempt that has not begun the mode that the release has by now."""
+    cluster = attempt_name(run.name, run.uid, run.attempt) if mode == "ephemeral" else None
+    return {"mode": mode, "clusterName": cluster, "attempts": _last_attempt(run, {"mode": mode})}
+
+
 def held(phase: str, reason: str, message: str) -> Patch:
     """Show why a run that nobody has claimed does not start."""
     return {"phase": phase, "reason": reason or None, "message": _short(message) or None}

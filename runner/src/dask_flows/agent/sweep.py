@@ -1,6 +1,6 @@
 """Remove what no live attempt needs: the net below every other way of cleaning up.
 
-At the start and every ten minutes, all objects with this release's labels are compared with the
+At the start, every ten minutes, and when something was made too late, all objects with this release's labels are compared with the
 FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and cleaned up and it is not
 the finished Job or its pod, which stay for the logs. A FlowRun is called gone only after the API server
 has said so itself.
@@ -9,6 +9,7 @@ has said so itself.
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 
 from dask_flows import names
 from dask_flows.agent.cache import Cache
@@ -29,6 +30,7 @@ log = logging.getLogger("dask_flows.agent")
 
 EVERY = 600.0
 RETRY = 30.0
+SOON = 5.0  # what was made at the same time is there by then, and so is our copy of the run
 # Jobs first: their pods and Secrets go with them.
 SWEPT = (JOBS, PODS, SERVICES, CONFIG_MAPS)
 
@@ -41,6 +43,7 @@ class Sweeper:
         self._cache = cache
         self._namespace = namespace
         self.swept: Counter[str] = Counter()  # by resource
+        self._wanted = asyncio.Event()
 
     async def run(self) -> None:
         """Sweep for ever."""
@@ -56,7 +59,18 @@ class Sweeper:
             except Exception:  # whatever it was, sweeping goes on
                 pause = RETRY
                 log.exception("sweep failed again=%.0fs", pause)
-            await asyncio.sleep(pause)
+            await self._rest(pause)
+
+    def soon(self) -> None:
+        """Sweep in a moment."""
+        self._wanted.set()
+
+    async def _rest(self, pause: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._wanted.wait()
+            await asyncio.sleep(SOON)
+        self._wanted.clear()
 
     async def sweep(self) -> int:
         """Remove leftovers once; returns how many objects there were."""
