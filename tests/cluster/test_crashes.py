@@ -30,8 +30,12 @@ NOT_HERE = {
     "replan": "the release would have to be switched between two writes",
     "progress": "played runners report one number of workers",
     "reserve": "played schedulers ask for no more workers",
+    "token": "agents would have to die of two failpoints in a row; whoever comes after job:after writes it",
 }
-ONLY_EPHEMERAL = {"service", "scheduler", "worker", "delete-cluster", "delete-service"}
+ONLY_EPHEMERAL = {
+    "service", "configmap", "scheduler", "worker",
+    "delete-cluster", "delete-service", "delete-configmap",
+}  # fmt: skip
 ONLY_STATIC = {"delete-pause"}  # the same in both modes, and read before each claim in this one
 MISSING = "registry.local/dask-flows:missing"
 SPECS: dict[str, dict[str, Any]] = {
