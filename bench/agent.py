@@ -14,10 +14,6 @@ import argparse
 import asyncio
 import sys
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +22,16 @@ from stats import write
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "cluster"))
 
-from dask_flows.kube.api import Api
-from dask_flows.kube.resources import FLOWRUNS
-from kwok.agent import AgentProcess
-from kwok.audit import READS, Audit, counting
-from kwok.burst import create
-from kwok.driver import Driver, Play, Runner
-from kwok.metrics import Metrics
-from kwok.observer import Observer, Seen
-from kwok.session import session
-from kwok.site import Site, flow_run, free_port, site, start_kwok
+from stage import PATIENCE, Bench, Row, Usage, bench_in
+
+from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS
+from kwok.observer import Seen
+from kwok.site import flow_run, start_kwok
 
 PARTS = ("burst", "steady", "active", "ephemeral")
 PER_MINUTE = 300
 ENDING_SECONDS = 60.0
-PATIENCE = 3.0  # seconds per run until a part is given up
+FLOOR_WRITES = 400
 # The limits are not what is measured.
 VALUES: dict[str, Any] = {
     "agent": {"maxConcurrentRuns": 1000, "rateLimit": {"createsPerSecond": 1000, "burst": 1000}}
@@ -52,85 +43,18 @@ NOTES = (
     "rate limit is out of the way. API writes are the agent's, from the audit log; its Events and reads are from its metrics.",
     "Peers: KubeRay 1.1 to 1.8 jobs/s (its own load tests, 1,000 to 10,000 RayJobs), Spark operator 2.2 to 2.6 submissions/s.",
 )
-Row = list[str]
 
 
-@dataclass
-class Bench:
-    """One site with its agent, and everything that watches it."""
-
-    here: Site
-    agent: AgentProcess
-    api: Api
-    driver: Driver
-    observer: Observer
-    audit: Audit
-    metrics: Metrics
-    held: set[str] = field(default_factory=set)  # runs whose flows wait until they are let go
-    made: int = 0
-
-    def behave(self, runner: Runner) -> Play:
-        """Say what a runner's flow does."""
-        return Play(ends=runner.run not in self.held)
-
-    async def create(self, prefix: str, count: int) -> list[str]:
-        """Create runs at once, as fast as the API server takes them."""
-        names = [f"{prefix.replace(' ', '-')}-{n}" for n in range(count)]
-        await create(self.api, self.here.namespace, names)
-        return names
-
-    async def until_ended(self, names: Iterable[str]) -> list[Seen]:
-        """Wait until all of these have ended; returns what was seen of them."""
-        wanted, seen = list(names), self.observer.runs
-
-        def over() -> bool:
-            return all(name in seen and seen[name].ended for name in wanted)
-
-        await self.observer.until(over, 60 + PATIENCE * len(wanted))
-        bad = [name for name in wanted if seen[name].phase != "Succeeded"]
-        if bad:
-            raise SystemExit(f"{len(bad)} runs did not succeed, such as {seen[bad[0]]}")
-        return [seen[name] for name in wanted]
-
-
-class Usage:
-    """What the agent has used since this was made."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._begin = time.monotonic()
-        self._cpu = bench.agent.cpu_seconds()
-        self._own = time.process_time()
-        self._writes = bench.audit.writes
-        self._requests = bench.metrics.requests()
-
-    async def rows(self, part: str, runs: int) -> list[Row]:
-        """Say it per run."""
-        await asyncio.sleep(
-            2
-        )  # what cleans up after the last runs belongs to them; so does the log
-        cpu = self._bench.agent.cpu_seconds() - self._cpu
-        own = time.process_time() - self._own
-        seconds = time.monotonic() - self._begin
-        writes = self._bench.audit.writes - self._writes
-        requests = self._bench.metrics.requests() - self._requests
-        reads = Counter({key: n for key, n in requests.items() if key[0] in READS})
-        events = sum(n for (_, what), n in requests.items() if what == "events" and _ not in READS)
-        rest = sum(writes.values()) - sum(n for (_, what), n in writes.items() if what == "events")
-        target = "≤ 8" if self._bench.here.mode == "static" else ""
-        return [
-            [part, "agent CPU per run", f"**{1000 * cpu / runs:.2f} ms**", "≤ 5 ms"],
-            [part, "agent peak RSS", f"**{self._bench.agent.peak_mib():.0f} MiB**", "≤ 200 MiB"],
-            [part, "API writes per run", f"**{rest / runs:.2f}** ({_list(writes, runs)})", target],
-            [part, "Events per run, apart", f"{events / runs:.2f}", ""],
-            [
-                part,
-                "API reads per run",
-                f"{sum(reads.values()) / runs:.2f} ({_list(reads, runs)})",
-                "",
-            ],
-            [part, "this program's CPU, of one core", f"{100 * own / seconds:.0f} %", ""],
-        ]
+async def floor(bench: Bench) -> list[Row]:
+    """Measure what the writes of a run cost the same client in a program that does nothing else."""
+    namespace = bench.here.namespace
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "floor"}, "data": {"like": "x" * 2000}}  # fmt: skip
+    await bench.api.create(CONFIG_MAPS, namespace, body)
+    begin = time.process_time()
+    for number in range(FLOOR_WRITES):
+        await bench.api.patch(CONFIG_MAPS, namespace, "floor", {"data": {"n": str(number)}})
+    each = 1000 * (time.process_time() - begin) / FLOOR_WRITES
+    return [["floor", "CPU of 8 patches by the client alone", f"{8 * each:.2f} ms ({each:.2f} each)", ""]]  # fmt: skip
 
 
 async def burst(bench: Bench, part: str, count: int) -> list[Row]:
@@ -218,47 +142,12 @@ def _percentiles(values: list[float]) -> str:
     return f"{p50:.2f} / **{p99:.2f} s**"
 
 
-def _list(calls: Counter[tuple[str, str]], runs: int) -> str:
-    parts = [
-        f"{verb} {resource} {n / runs:.2f}"
-        for (verb, resource), n in sorted(calls.items(), key=lambda item: -item[1])
-        if resource != "events" and n / runs >= 0.005
-    ]
-    return ", ".join(parts)
-
-
-@asynccontextmanager
-async def bench_in(mode: str, values: dict[str, Any], profile: str) -> AsyncIterator[Bench]:
-    """Set up a namespace with its agent, driver and observer."""
-    async with AsyncExitStack() as stack:
-        here = stack.enter_context(site("bench", mode=mode, **values))
-        agent = here.agent()
-        if profile:
-            program = str(Path(__file__).with_name("profiled.py"))
-            agent.python = [sys.executable, program, f"{profile}.{mode}"]
-        stack.callback(agent.stop)
-        metrics = Metrics(free_port())
-        agent.start(*metrics.args)
-        agent.wait_ready()
-        audit = stack.enter_context(counting(here.account))
-        apis = [await stack.enter_async_context(session(here.namespace)) for _ in range(3)]
-        driver, observer = Driver(apis[1], here.namespace), Observer(apis[2], here.namespace)
-        bench = Bench(here, agent, apis[0], driver, observer, audit, metrics)
-        driver.behave = bench.behave
-        tasks = [asyncio.create_task(part.work()) for part in (driver, observer)]
-        try:
-            yield bench
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def measure(args: argparse.Namespace, values: dict[str, Any]) -> list[Row]:
     """Carry out the parts that were asked for."""
     rows: list[Row] = []
     if set(args.parts) - {"ephemeral"}:
         async with bench_in("static", values, args.profile) as bench:
+            rows += _shown(await floor(bench))
             if "burst" in args.parts:
                 rows += _shown(await burst(bench, "burst", args.runs))
             if "steady" in args.parts:
