@@ -253,7 +253,7 @@ def test_ctrl_c_ends_the_run_and_is_handed_on(dask: Any, somewhere: Callable[...
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        somewhere(lambda: dask_flows.run(flow, address=dask.address, output=None))
+        pytest.fail(f"{somewhere(lambda: dask_flows.run(flow, address=dask.address, output=None))}")
     thread.join()
 
 
