@@ -136,6 +136,7 @@ class Mortal(Stage):
         return Evidence(
             runs=runs,
             objects=objects,
+            expires=self.config.runs.ttl is not None,
             statuses=statuses,
             jobs_made=Counter(self.jobs()),
             writes=Counter({runs[0]["metadata"]["uid"]: self._cost()}) if len(runs) == 1 else None,

@@ -26,12 +26,14 @@ class Start:
 class Evidence:
     """All that is known about the runs of one namespace.
 
-    What could not be read is None: without an audit log there are no statuses, Jobs and writes, without
-    a counter no starts.
+    What could not be read is None: without an audit log there are no statuses, Jobs and writes, and
+    ``unproven`` says why; without a counter there are no starts.
     """
 
     runs: list[Object] = field(default_factory=list)
     objects: list[tuple[str, Object]] = field(default_factory=list)  # kind and object, ours only
+    expires: bool = False  # whether the release gives each finished Job a time to live
+    unproven: str = ""  # why the audit log proves nothing
     statuses: dict[str, list[Object]] | None = None  # all that are known of a run, by UID, in order
     gaps: set[tuple[str, int]] = field(
         default_factory=set

@@ -2,7 +2,8 @@
 
 I1 every run ends, with reason and message.
 I2 an attempt has at most one Job, at most one start, and a run that succeeded has exactly one start.
-I3 nothing of ours lacks its FlowRun, and nothing of a run that is over is left but its finished Job.
+I3 nothing of ours lacks its FlowRun; a run that is over is cleaned up, and nothing of it is left but its
+   finished Jobs, with a time to live where one is set.
 I4 attempt and phase never go back; a new attempt only after the last is recorded dead; an end stays.
    Where states may be missing, only what holds over any number of steps, and each state by itself.
 I5 a run costs the API server a bounded number of writes.
@@ -83,7 +84,8 @@ def _counted(evidence: Evidence) -> Iterator[str]:
 
 def left(evidence: Evidence) -> Iterator[str]:
     """I3: nothing is left that nobody needs."""
-    runs = {run["metadata"]["uid"] for run in evidence.runs}
+    yield from _not_cleaned_up(evidence)
+    runs = {run["metadata"]["uid"]: run for run in evidence.runs}
     jobs = {obj["metadata"].get("uid") for kind, obj in evidence.objects if kind == "jobs"}
     for kind, obj in evidence.objects:
         name, labels = f"{kind}/{obj['metadata']['name']}", obj["metadata"]["labels"]
@@ -96,12 +98,33 @@ def left(evidence: Evidence) -> Iterator[str]:
             if (obj.get("status") or {}).get("phase") not in ("Succeeded", "Failed"):
                 yield f"I3 {name} still runs"
         elif kind == "jobs":
-            conditions = (obj.get("status") or {}).get("conditions") or []
-            ended = ("Complete", "Failed")
-            if not any(c["type"] in ended and c["status"] == "True" for c in conditions):
-                yield f"I3 {name} is not finished"
+            yield from _wrong_job(name, obj, expires=_expires(evidence, runs[labels[LABEL_UID]]))
         elif not (kind == "secrets" and owners & jobs):  # an attempt's Secret goes with its Job
             yield f"I3 {name} is left"
+
+
+def _not_cleaned_up(evidence: Evidence) -> Iterator[str]:
+    for run in evidence.runs:
+        status = status_of(run)
+        if status.get("phase") in TERMINAL and not has_condition(status, "CleanedUp"):
+            yield f"I3 {run['metadata']['name']} is over and was not cleaned up"
+
+
+def _wrong_job(name: str, job: Object, *, expires: bool) -> Iterator[str]:
+    if not any(has_condition(status_of(job), kind) for kind in ("Complete", "Failed")):
+        yield f"I3 {name} is not finished"
+    elif expires and _stays(job):
+        yield f"I3 {name} stays for ever"
+
+
+def _expires(evidence: Evidence, run: Object) -> bool:
+    own = (run.get("spec") or {}).get("ttlSecondsAfterFinished")
+    return evidence.expires or own is not None
+
+
+def _stays(job: Object) -> bool:
+    ttl = (job.get("spec") or {}).get("ttlSecondsAfterFinished")
+    return ttl is None and not job["metadata"].get("deletionTimestamp")
 
 
 def order(evidence: Evidence) -> Iterator[str]:

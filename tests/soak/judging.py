@@ -110,6 +110,11 @@ def unrest(runs: Iterable[Object]) -> list[str]:
     return found
 
 
+def unproven(why: str) -> list[str]:
+    """Return a line if the audit log proves nothing: what nobody could judge is not right."""
+    return [f"the audit log proves nothing: {why}"] if why else []
+
+
 def lost(
     runs: Mapping[str, Object], created: Mapping[str, Object], asked: Mapping[str, set[str]]
 ) -> list[str]:

@@ -66,6 +66,7 @@ class Many:
 
     def __init__(self, journal: Journal) -> None:
         self.violations: list[str] = []
+        self.broken: list[str] = []
         self.runs: list[dict[str, Any]] = []
         self.kills = 0
         self.starts = 0
@@ -162,3 +163,5 @@ class Many:
             self._kube, starts=starts, counted=counted, restarts=self.kills
         )
         self.violations += [f"many: {line}" for line in found]
+        unproven = judging.unproven(invariants.unproven(self._kube))
+        self.broken += [f"many: {line}" for line in unproven]

@@ -105,6 +105,7 @@ class Soak:
     def _add(self, many: Many) -> None:
         result = self._result
         result.violations += many.violations
+        result.broken += many.broken
         result.many_runs, result.many_kills, result.many_starts = (
             len(many.runs), many.kills, many.starts,
         )  # fmt: skip
@@ -172,6 +173,7 @@ class Soak:
         uids = [run["metadata"]["uid"] for run in world.runs().values()]
         # What an agent did and could not remember, and what it could not know was done, is done again.
         restarts = sum(world.faults.values())
+        self._result.broken += judging.unproven(invariants.unproven(world.kube))
         return invariants.violations(
             world.kube, starts=own, counted=uids, restarts=restarts, watched=list(history.states)
         )

@@ -118,6 +118,15 @@ BREAKS: dict[str, tuple[Callable[[Evidence], Any], str]] = {
     "I3 Secret of a Job that is gone": (
         lambda e: e.objects.append(("secrets", owned_by("job-0"))), "secrets/x is left",
     ),
+    "I3 not cleaned up": (
+        lambda e: run_status(e).pop("conditions"), "I3 diamond is over and was not cleaned up",
+    ),
+    "I3 no TTL, by its spec": (
+        lambda e: e.runs[0].update(spec={"ttlSecondsAfterFinished": 0}), "jobs/x stays for ever",
+    ),
+    "I3 no TTL, by the release": (
+        lambda e: setattr(e, "expires", True), "jobs/x stays for ever",
+    ),
     "I4 phase back": (
         lambda e: e.statuses[UID].insert(4, status(1, "Starting", startedBy="pod-1")),
         "attempt 1 Running became attempt 1 Starting",
@@ -149,6 +158,34 @@ def test_a_broken_rule_is_found(break_it: Callable[[Evidence], Any], said: str) 
     break_it(evidence)
 
     assert any(said in line for line in broken(evidence)), broken(evidence)
+
+
+def with_ttl(evidence: Evidence) -> None:
+    """Let the Job end as the release says."""
+    evidence.expires = True
+    evidence.objects[1][1]["spec"] = {"ttlSecondsAfterFinished": 5}
+
+
+def going(evidence: Evidence) -> None:
+    """Let somebody have deleted the Job, whose pod takes a while."""
+    evidence.expires = True
+    evidence.objects[1][1]["metadata"]["deletionTimestamp"] = "t"
+
+
+NO_LEFTOVERS: dict[str, Callable[[Evidence], Any]] = {
+    "TTL": with_ttl,
+    "deleted": going,
+    "nobody sets one": lambda e: e.runs[0].update(spec={}),
+}
+
+
+@pytest.mark.parametrize("change", NO_LEFTOVERS.values(), ids=NO_LEFTOVERS)
+def test_a_finished_job_that_goes_by_itself_is_right(change: Callable[[Evidence], Any]) -> None:
+    """It has its TTL, or it is being deleted, or nobody wanted it to go."""
+    evidence = copy.deepcopy(good())
+    change(evidence)
+
+    assert broken(evidence) == []
 
 
 ATTEMPTS = [{"attempt": 1}, {"attempt": 2, "finishTime": "t"}]
@@ -247,6 +284,9 @@ def test_the_audit_log_is_read(tmp_path: Path) -> None:
         event("patch", "flowruns", "diamond", 409, status={"phase": "Failed"}, version=9, follows=8),
         event("create", "jobs", f"{BASE}-1", 201),
         event("create", "jobs", f"{BASE}-1", 409),
+        event("create", "secrets", f"{BASE}-1-0a1b2c3d", 201, uri="/secrets?dryRun=All"),
+        event("create", "secrets", f"{BASE}-1-0a1b2c3d", 201),
+        event("create", "secrets", "somebody-else-s", 201),
         event("create", "pods", f"{BASE}-1-abcde", 201, uri="/pods?dryRun=All"),
         event("create", "pods", f"{BASE}-1-abcde", 201, user="system:serviceaccount:x:job-controller"),
         event("create", "pods", f"{BASE}-1-worker-12", 201),
@@ -267,7 +307,7 @@ def test_the_audit_log_is_read(tmp_path: Path) -> None:
         assert one.lives.names == {UID: "diamond"}
         assert one.jobs_made == {f"{BASE}-1": 1}
     assert said.writes == {UID: 2}  # of objects only for runs that are there
-    assert here.writes == {UID: 4}
+    assert here.writes == {UID: 5}
 
 
 def api_run(status: dict[str, Any], version: int) -> dict[str, Any]:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dask_flows.diagnose import Diagnosis, diagnose_refusal, refusal_reason
+from dask_flows.names import attempt_of
 
 REFUSED = "FailedCreate"
 SETUP = frozenset({"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"})
 # Told of volumes that are mounted a moment later.
 _PASSING = re.compile(r"failed to sync|timed out waiting for the condition|not registered")
+_NO_SECRET = re.compile(r'secrets? "([^"]+)" not found')
 # Other words of a failed creation are trouble of the API server, which passes.
 _LASTING = re.compile(r"is forbidden|denied the request|quota|failed calling webhook|is invalid")
 
@@ -46,7 +48,7 @@ def diagnose_setup(told: Iterable[Told], pod: Mapping[str, Any], role: str) -> D
         return None
     for one in told:
         mine = (one.kind, one.name) == ("Pod", name) and one.reason in SETUP
-        if mine and not _PASSING.search(one.message):
+        if mine and not _passes(one.message, name):
             return Diagnosis(
                 "ContainerStart",
                 f"the node cannot set up the pod: {one.reason}: {_line(one.message)}",
@@ -54,6 +56,14 @@ def diagnose_setup(told: Iterable[Told], pod: Mapping[str, Any], role: str) -> D
                 "create what the message names, or correct the name",
             )
     return None
+
+
+def _passes(message: str, pod: str) -> bool:
+    """Whether it is told of what is there a moment later; the attempt's own Secret is made after its Job."""
+    missing = _NO_SECRET.search(message)
+    if missing and re.fullmatch(rf"{re.escape(attempt_of(pod))}-[0-9a-f]{{8}}", missing[1]):
+        return True
+    return _PASSING.search(message) is not None
 
 
 def _is_prepared(status: Mapping[str, Any]) -> bool:

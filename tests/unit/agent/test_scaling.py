@@ -1,12 +1,15 @@
 """Workers: up at once, down slowly, never below or above, replaced when they die, never twice a number."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from dask_flows.agent.main import Agent
 from dask_flows.agent.ownership import AT_ONCE, together
-from dask_flows.agent.scaling import Goal, Pacing, rescale
+from dask_flows.agent.pace import Bucket, Paced
+from dask_flows.agent.scaling import REST, Goal, Pacing, rescale
 from dask_flows.agent.views import PodView
 from dask_flows.kube.resources import PODS
 from fakes.stage import Stage, playing
@@ -64,14 +67,32 @@ def test_pacing_slows_down_replacements_but_not_growth() -> None:
     """Two at once, then pauses that grow to a minute; a quiet time forgives."""
     pacing, now, pauses = Pacing(2), 0.0, []
     for _ in range(9):
-        pause = pacing.pause(2, now)
+        pause = pacing.pause(2, 1, now)
         now += pause
-        assert pause == 0 or pacing.pause(2, now) == 0
+        assert pause == 0 or pacing.pause(2, 1, now) == 0
+        assert pacing.added(1, now) is None
         pauses.append(pause)
 
     assert pauses == [0, 0, 2, 4, 8, 16, 32, 60, 60]
-    assert pacing.pause(3, now) == 0
-    assert pacing.pause(3, now + 200) == 0
+    assert pacing.pause(3, 1, now + REST) == 0
+    assert pacing.pause(3, 1, now + 200) == 0
+
+
+def test_what_was_let_through_is_not_slowed_down() -> None:
+    """Growth is added in parts, with short rests; what dies afterwards is replaced at its pace."""
+    pacing, now = Pacing(1, tries=9, last=0.0), 0.0
+    for missing in (12, 7):
+        assert pacing.pause(13, missing, now) == 0
+        assert pacing.added(5, now) == REST
+        assert pacing.pause(13, missing - 5, now + 0.1) == pytest.approx(REST - 0.1)
+        now += REST
+    assert pacing.pause(13, 2, now) == 0
+    assert pacing.added(2, now) is None
+    assert pacing.pause(13, 1, now + REST) > 50
+
+    assert pacing.pause(20, 7, now + REST) == 0
+    assert pacing.pause(19, 1, now + REST) == 0
+    assert pacing.due == 1  # the goal sank: the others are not due any more
 
 
 @pytest.mark.looptime
@@ -155,6 +176,34 @@ class TestInACluster:
             await asyncio.sleep(3)
 
             assert self.workers(stage) == [0, 1]
+
+
+@pytest.mark.looptime
+async def test_growing_clusters_leave_hands_for_others() -> None:
+    """Eight clusters wait for the pace of creations; a ninth run hears of its cancel; all get there."""
+    async with playing() as stage:
+        await stage.kill_agent()
+        bucket = Bucket(10, 10, stage.clock)
+        stage.agent = Agent(Paced(stage.api, bucket), stage.config, stage.clock)
+        stage._acting = asyncio.create_task(stage.agent.run())
+        runs = [f"run-{number}" for number in range(9)]
+        for run in runs:
+            stage.submit(run, workers={"minimum": 1, "maximum": 21})
+        *growing, _ = [await stage.started(run) for run in runs]
+        for runner in growing:
+            more = {"wanted": 21, "idle": []}
+            await runner.beat(stage.channel, workers=1, scaling=more)
+        bucket.pause(3)  # as the API server may ask for
+        await asyncio.sleep(1)
+        stage.edit(runs[-1], cancel=True)
+        await stage.until(lambda: stage.condition("Stopping", runs[-1]), 0.5)
+
+        # 160 workers at ten a second: the pace is kept up.
+        await asyncio.sleep(22)
+        numbers = Counter(
+            int(n.rpartition("-")[2]) for n in stage.api.names(PODS) if "-worker-" in n
+        )
+        assert [numbers[number] for number in range(1, 22)] == [8] * 20 + [0]
 
 
 async def test_only_some_pods_are_made_at_once() -> None:

@@ -1,15 +1,18 @@
 """The sweep removes what no live attempt needs, and nothing else."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
 from dask_flows import names
 from dask_flows.flowrun import FlowRun
+from dask_flows.kube.api import Page
 from dask_flows.kube.errors import Unreachable
 from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
-from fakes.stage import playing
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
@@ -94,6 +97,102 @@ async def test_a_finished_job_stays_for_its_logs() -> None:
         await asyncio.sleep(700)
 
         assert stage.left() == [f"jobs/{stage.jobs()[0]}", f"pods/{runner.pod}"]
+
+
+async def late_job(stage: Stage) -> str:
+    """Play a run to its cleaned-up end, and make its Job once more, as an agent that was stopped does."""
+    stage.submit()
+    runner = await stage.started()
+    (name,) = stage.api.names(JOBS)
+    job = stage.api.read(JOBS, name)
+    await runner.finish(stage.channel)
+    await stage.cleaned()
+    stage.api.remove(JOBS, "ns", name)  # its TTL
+    await stage.until(lambda: stage.left() == [])
+    meta = {k: job["metadata"][k] for k in ("name", "labels", "annotations", "ownerReferences")}
+    stage.api.add(JOBS, {"metadata": meta, "spec": job["spec"]})
+    return name
+
+
+@pytest.mark.parametrize("pods", [True, False], ids=["its pod waits", "without a pod"])
+async def test_a_job_that_was_made_too_late_goes(pods: bool) -> None:
+    """Nobody gives its pod a Secret, so it would never finish; its pod goes with it."""
+    async with playing("static") as stage:
+        await late_job(stage)
+        stage.nodes.no_pods = not pods
+        await asyncio.sleep(2)
+        assert len(stage.left()) == 1 + pods
+        await stage.agent.sweeper.sweep()
+        await asyncio.sleep(1)
+
+        assert stage.left() == []
+
+
+async def test_a_job_whose_pod_has_just_ended_stays() -> None:
+    """The Job controller marks it finished later than the agent cleans up; it may be far behind."""
+    async with playing("static") as stage:
+        name = await late_job(stage)
+        await stage.until(lambda: len(stage.left()) == 2)
+        (pod,) = stage.api.names(PODS)
+        ended = {"phase": "Succeeded"}
+        stage.nodes.cut_off.add(pod)
+        stage.nodes._see_job = lambda *_: None  # type: ignore[method-assign] # far behind
+        stage.api.change(PODS, pod, {"status": ended})
+        # Even if our own copy of the pod is old: the API server is asked.
+        stage.agent.cache.pods._objects.clear()
+        await stage.agent.sweeper.sweep()
+
+        assert stage.left() == [f"jobs/{name}", f"pods/{pod}"]
+
+
+async def test_a_namesake_s_pod_keeps_no_late_job() -> None:
+    """What counts is the Job's own pod, not one that an earlier Job of the attempt has left."""
+    async with playing("static") as stage:
+        run = stage.submit()
+        runner = await stage.started()
+        await runner.finish(stage.channel)
+        await stage.cleaned()
+        await asyncio.sleep(1)
+        uid = run["metadata"]["uid"]
+        stage.nodes.no_pods = True
+        late = ours("late", uid, "runner")
+        stage.api.add(JOBS, late)
+        await stage.agent.sweeper.sweep()
+
+        assert stage.left() == [f"jobs/{stage.jobs()[0]}", f"pods/{runner.pod}"]
+
+
+async def test_lists_are_not_held_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of thousands of finished Jobs no more is in memory than two pages; all pages are looked at."""
+    async with playing("static") as stage:
+        run = stage.submit(suspend=True)
+        await stage.until(lambda: stage.phase() == "Suspended")
+        for number in range(50):
+            stage.api.add(CONFIG_MAPS, ours(f"mine-{number:02}", run["metadata"]["uid"]))
+        for name in ("left-a", "zz-left"):
+            stage.api.add(CONFIG_MAPS, ours(name, "gone"))
+        real, alive, peak = stage.api.list, WeakSet[Any](), 0
+
+        async def small(resource: Any, *args: Any, **more: Any) -> Page:
+            nonlocal peak
+            page = await real(resource, *args, **more | {"limit": 10})
+            items = [Tracked(obj) for obj in page.items]
+            del page.items[:]
+            alive.update(items)
+            peak = max(peak, len(alive))
+            return replace(page, items=items)
+
+        monkeypatch.setattr(stage.api, "list", small)
+
+        assert await stage.agent.sweeper.sweep() == 2
+        assert len(stage.api.names(CONFIG_MAPS)) == 50
+        assert 10 <= peak <= 20
+
+
+class Tracked(dict[str, Any]):
+    """An object whose life can be followed."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment] # found by identity
 
 
 async def test_a_run_is_gone_only_when_the_server_says_so() -> None:

@@ -23,7 +23,7 @@ from dask_flows.deadline import SystemClock
 from dask_flows.diagnose import diagnose_end, diagnose_start
 from dask_flows.kube.api import Event, Page
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, Resource
-from dask_flows.names import LABEL_COMPONENT, LABEL_RUN, LABEL_RUN_UID
+from dask_flows.names import LABEL_COMPONENT, LABEL_RUN, LABEL_RUN_UID, attempt_name
 from fakes.clock import START
 from samples import flow_run_data
 
@@ -85,7 +85,10 @@ def stored(number: int) -> dict[str, Any]:
 
 def job(number: int) -> dict[str, Any]:
     """Return the Job of a finished run as an API server holds it."""
-    return _of_run(number, recording("succeeds")["job"])
+    made, uid = _of_run(number, recording("succeeds")["job"]), f"uid-{number}"
+    made["metadata"]["name"] = attempt_name(f"run-{number}", uid, 1)
+    made["metadata"]["ownerReferences"] = [{"kind": "FlowRun", "uid": uid, "controller": True}]
+    return made
 
 
 def pod(number: int) -> dict[str, Any]:

@@ -170,6 +170,46 @@ def test_an_event_is_believed_while_the_pod_looks_like_it(
     assert (found is not None) is believed
 
 
+ATTEMPT = "f-day-5c28b202-1"
+MISSING = 'MountVolume.SetUp failed for volume "attempt" : secret "{}" not found'
+
+
+@pytest.mark.parametrize(
+    ("pod", "message", "believed"),
+    [
+        (f"{ATTEMPT}-x7k2p", MISSING.format(f"{ATTEMPT}-0a1b2c3d"), False),
+        (f"{ATTEMPT}-x7k2p", MISSING.format(f"{ATTEMPT}-0a1b2c3"), True),
+        (f"{ATTEMPT}-x7k2p", MISSING.format("f-day-5c28b202-2-0a1b2c3d"), True),
+        (f"{ATTEMPT}-x7k2p", MISSING.format("database"), True),
+        (f"{ATTEMPT}-x7k2p", MISSING.format(f"my-{ATTEMPT}-0a1b2c3d"), True),
+        (f"{ATTEMPT}-x7k2p", f'references non-existent secret key: token of "{ATTEMPT}-0a1b2c3d"', True),
+        (f"{ATTEMPT}-x7k2p", MISSING.format(f"{ATTEMPT}-0a1b2c3d").replace("secret", "configmap"), True),
+        ("x7k2p", MISSING.format("x7k2p-0a1b2c3d"), True),
+    ],
+)  # fmt: skip
+def test_nobody_is_sent_to_create_the_attempt_s_own_secret(
+    pod: str, message: str, believed: bool
+) -> None:
+    """The agent makes it a moment after the Job; any other that is missing is somebody's mistake."""
+    told = [Told("Pod", pod, "FailedMount", message)]
+
+    found = diagnose_setup(told, {"metadata": {"name": pod}, "status": PENDING}, "runner")
+
+    assert (found is not None) is believed
+
+
+def test_the_attempt_s_own_secret_hides_no_other_trouble() -> None:
+    """What else is told of the pod is said."""
+    pod = {"metadata": {"name": f"{ATTEMPT}-x7k2p"}, "status": PENDING}
+    own, other = MISSING.format(f"{ATTEMPT}-0a1b2c3d"), MISSING.format("database")
+    told = [Told("Pod", f"{ATTEMPT}-x7k2p", "FailedMount", text) for text in (own, other)]
+
+    found = diagnose_setup(told, pod, "runner")
+
+    assert found is not None
+    assert 'secret "database" not found' in found.message
+
+
 @pytest.mark.parametrize(
     ("name", "base"),
     [

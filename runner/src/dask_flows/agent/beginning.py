@@ -110,8 +110,8 @@ class Beginner:
 
     async def plan(self, run: FlowRun, job: JobView | None) -> Plan | None:
         """Return the pinned plan of an attempt that has begun, None if it is gone."""
-        if run.status.get("mode") != "ephemeral":
-            return Plan.from_json(job.plan) if job and job.plan else None
+        if job and job.plan and run.status.get("mode") != "ephemeral":
+            return Plan.from_json(job.plan)
         attempt = Attempt.of(run)
         try:
             stored = await self._api.get(CONFIG_MAPS, attempt.namespace, attempt.base)

@@ -64,9 +64,11 @@ class Cache:
         return view if view and view.run.uid == uid else None
 
     def job_of(self, uid: str, attempt: int) -> JobView | None:
-        """Return the Job of an attempt."""
+        """Return the Job of an attempt: by its name and owner, for anybody may copy our labels."""
         jobs = (self.jobs.get(name) for name in self._job_names.get(uid, ()))
-        return next((job for job in jobs if job and job.attempt == attempt), None)
+        ours = (job for job in jobs if job and (job.owner_uid, job.attempt) == (uid, attempt))
+        name = names.attempt_name
+        return next((job for job in ours if job.name == name(job.run, uid, attempt)), None)
 
     def pods_of(self, uid: str, attempt: int) -> list[PodView]:
         """Return the pods of an attempt, oldest first."""

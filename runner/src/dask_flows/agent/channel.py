@@ -12,7 +12,6 @@ that has just started can check it without reading Secrets.
 import hashlib
 import hmac
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,12 +28,13 @@ from dask_flows.agent.settling import Settling
 from dask_flows.agent.timing import left_for_attempt
 from dask_flows.agent.verdict import INTERRUPTED, from_record, is_unexplained
 from dask_flows.agent.views import JobView, RunView
+from dask_flows.agent.witness import Witness
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import CLAIMED, FlowRun
 from dask_flows.kube.api import Api
 from dask_flows.kube.errors import KubeError, NotFound
-from dask_flows.kube.resources import JOBS, PODS
+from dask_flows.kube.resources import JOBS
 from dask_flows.outcome import CANCELLED, Outcome
 
 # Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
@@ -70,6 +70,7 @@ class Channel:
         recorder: Recorder,
         settling: Settling,
         controller: Controller,
+        witness: Witness,
         clock: Clock,
     ) -> None:
         self._api = api
@@ -79,6 +80,7 @@ class Channel:
         self._recorder = recorder
         self._settling = settling
         self._controller = controller
+        self._witness = witness
         self._clock = clock
 
     async def answer(
@@ -106,7 +108,9 @@ class Channel:
         expected = await self._expected(view.run, attempt)
         if not expected:
             raise Refused(404, "there is no Job for this attempt")
-        if not _is_one_of(token, expected):
+        if not _is_one_of(token, expected) and not _is_one_of(
+            token, await self._expected(view.run, attempt, anew=True)
+        ):
             raise Refused(401, "the token is not this attempt's")
         return await self._anew(view) if attempt > view.run.attempt else view
 
@@ -114,13 +118,15 @@ class Channel:
         """Return the run as the API server has it: a refusal is final, so no old copy may cause it."""
         return replace(view, run=await self._recorder.read(view.run))
 
-    async def _expected(self, run: FlowRun, attempt: int) -> str:
-        """Return the hashes of the attempt's tokens; remembered, so that they outlive the Job."""
+    async def _expected(self, run: FlowRun, attempt: int, *, anew: bool = False) -> str:
+        """Return the hashes of the attempt's tokens; remembered, so that they outlive the Job.
+
+        Another agent may have added one: ``anew`` asks the API server for the Job.
+        """
         current = attempt == run.attempt and not _cleaned_up(run)
         memory = self._memories.of(Attempt.of(run)) if current else Memory()
-        # Until an attempt has started, another agent may add a token.
-        if not memory.token_sha256 or not run.status.get("startedBy"):
-            job = self._cache.job_of(run.uid, attempt)
+        if anew or not memory.token_sha256:
+            job = None if anew else self._cache.job_of(run.uid, attempt)
             if job is None and current:
                 job = await self._live_job(run)
             if job is not None and job.owner_uid == run.uid:
@@ -213,16 +219,13 @@ class Channel:
         Who told an interrupted runner to stop may not have reached the cache: its pod and its Job are
         read anew.
         """
-        seen = await self._controller.observe(view, self._memories.of(Attempt.of(view.run)))
-        if outcome.exit_code not in INTERRUPTED and outcome.outcome != CANCELLED:
-            return seen
-        if seen.runner is not None:
-            with suppress(NotFound):
-                pod = await self._api.get(PODS, view.run.namespace, seen.runner.name)
-                self._cache.pods.assume(pod)
-        job = await self._live_job(view.run)
-        seen = await self._controller.observe(view, self._memories.of(Attempt.of(view.run)))
-        return replace(seen, job=job)
+        attempt = Attempt.of(view.run)
+        job, interrupted = None, outcome.exit_code in INTERRUPTED or outcome.outcome == CANCELLED
+        if interrupted:
+            await self._witness.look(attempt)
+            job = await self._live_job(view.run)  # which may be gone, and the cache not know it yet
+        seen = await self._controller.observe(view, self._memories.of(attempt))
+        return replace(seen, job=job) if interrupted else seen
 
 
 def _is_one_of(token: str, hashes: str) -> bool:

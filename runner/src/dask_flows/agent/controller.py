@@ -33,9 +33,10 @@ from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.scaling import Goal
 from dask_flows.agent.settling import Settling
-from dask_flows.agent.state import decide
+from dask_flows.agent.state import decide, rests_on_absence
 from dask_flows.agent.verdict import Ending
 from dask_flows.agent.views import JobView, RunView
+from dask_flows.agent.witness import Witness
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock
@@ -65,6 +66,7 @@ class Controller:
         settling: Settling,
         beginner: Beginner,
         cleaner: Cleaner,
+        witness: Witness,
         engine: Engine,
         config: AgentConfig,
         clock: Clock,
@@ -76,6 +78,7 @@ class Controller:
         self._settling = settling
         self._beginner = beginner
         self._cleaner = cleaner
+        self._witness = witness
         self._engine = engine
         self._config = config
         self._clock = clock
@@ -106,6 +109,10 @@ class Controller:
         memory = self._memories.of(Attempt.of(view.run))
         seen = await self.observe(view, memory)
         step = decide(seen, self._clock.now())
+        if rests_on_absence(step, seen):
+            await self._witness.look(Attempt.of(view.run))
+            seen = await self.observe(view, memory)
+            step = decide(seen, self._clock.now())
         try:
             return await self._perform(step, seen, memory)
         except Forbidden as error:
@@ -155,9 +162,7 @@ class Controller:
         memory.plan_sought = True
 
     def _job(self, run: FlowRun) -> JobView | None:
-        job = self._cache.job_of(run.uid, run.attempt)
-        # A Job of another owner that carries our labels is not ours.
-        return job if job and job.owner_uid == run.uid else None
+        return self._cache.job_of(run.uid, run.attempt)
 
     async def _perform(self, step: Step, seen: Observed, memory: Memory) -> float | None:
         run = seen.run

@@ -20,10 +20,11 @@ from dask_flows.agent.cache import Cache
 from dask_flows.agent.memory import Memory
 from dask_flows.agent.ownership import create_or_adopt
 from dask_flows.agent.recorder import Recorder
+from dask_flows.agent.views import attempt_of, controller_of
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import CLAIMED, FlowRun
 from dask_flows.kube.api import Api, Object, remove
-from dask_flows.kube.errors import AlreadyExists, Conflict, NotFound
+from dask_flows.kube.errors import AlreadyExists, Conflict, KubeError, NotFound
 from dask_flows.kube.resources import JOBS, SECRETS
 from dask_flows.plan import Plan
 
@@ -51,6 +52,7 @@ class JobMaker:
         memory.token = memory.token or random.token_urlsafe(32)  # further tries need no other
         digest = hashlib.sha256(memory.token.encode()).hexdigest()
         job = await create_or_adopt(self._api, JOBS, plan, manifests.job(plan, whole, digest))
+        memory.job_seen = True  # if it goes now, it is not made again
         if self._clock.monotonic() - looked > LONG:
             await self._check_wanted(plan, whole, job)
         if digest in _tokens(job):
@@ -59,7 +61,7 @@ class JobMaker:
             memory.refusal = None
             self._cache.jobs.assume(job)
         else:  # another agent's: its plan holds
-            memory.token, memory.plan, memory.plan_sought = "", None, False
+            memory.token, memory.plan = "", None
             await self._complete(job, whole, memory)
 
     async def complete(self, whole: FlowRun, memory: Memory) -> None:
@@ -68,14 +70,27 @@ class JobMaker:
         Raises Conflict if it has to be tried again, NotFound if the Job is gone.
         """
         attempt = Attempt.of(whole)
-        await self._complete(
-            await self._api.get(JOBS, attempt.namespace, attempt.base), whole, memory
-        )
+        job = await self._api.get(JOBS, attempt.namespace, attempt.base)
+        if (controller_of(job), attempt_of(job)) != (attempt.uid, attempt.number):
+            raise Conflict(f"Job {attempt.base} has been replaced")
+        await self._complete(job, whole, memory)
 
     async def _complete(self, job: Object, whole: FlowRun, memory: Memory) -> None:
-        plan = Plan.from_json(job["metadata"]["annotations"][names.ANNOTATION_PLAN])
+        memory.plan_sought = memory.plan is not None  # what the Job pins has not been read
+        pinned = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_PLAN)
+        if pinned is not None:  # else an agent made it that made the Secret first
+            job = await self._completed(job, Plan.from_json(pinned), whole)
+        memory.has_inputs = True
+        memory.refusal = None
+        self._cache.jobs.assume(job)
+
+    async def _completed(self, job: Object, plan: Plan, whole: FlowRun) -> Object:
         token = random.token_urlsafe(32)
-        if await self._lacks_secret(plan, manifests.secret(plan, whole, job, token)):
+        body = manifests.secret(plan, whole, job, token)
+        name = str(body["metadata"]["name"])
+        if not name.startswith(f"{plan.base}-"):  # nobody else says which Secrets we make
+            raise Conflict(f"Job {plan.base} waits for Secret {name}, which is not its own")
+        if await self._lacks_secret(plan, body):
             digest = hashlib.sha256(token.encode()).hexdigest()
             meta = {
                 "resourceVersion": job["metadata"]["resourceVersion"],
@@ -83,9 +98,7 @@ class JobMaker:
             }
             job = await self._api.patch(JOBS, plan.namespace, plan.base, {"metadata": meta})
             await self._hand_over(plan, whole, job, token)
-        memory.has_inputs = True
-        memory.refusal = None
-        self._cache.jobs.assume(job)
+        return job
 
     async def _lacks_secret(self, plan: Plan, body: Object) -> bool:
         """Ask without reading Secrets, which the agent has no right to."""
@@ -108,6 +121,8 @@ class JobMaker:
             wanted = now.attempt == plan.attempt and now.phase in CLAIMED
         except NotFound:
             wanted = False
+        except KubeError as error:  # nobody may look again once the run is over
+            raise Over(f"cannot tell whether attempt {plan.base} is over: {error}") from error
         if wanted:
             return
         # Nobody would remove it any more. A Job that has had a pod stays for its log.

@@ -34,6 +34,7 @@ from dask_flows.agent.sweep import Sweeper
 from dask_flows.agent.tally import Tally
 from dask_flows.agent.turnstile import Turnstile
 from dask_flows.agent.views import RunView
+from dask_flows.agent.witness import Witness
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.config import AgentConfig, load_agent_config
 from dask_flows.deadline import Clock, SystemClock
@@ -91,6 +92,7 @@ class Agent:
             config=config,
             clock=clock,
         )
+        witness = Witness(api, self.cache)
         self.controller = Controller(
             cache=self.cache,
             memories=self.memories,
@@ -99,6 +101,7 @@ class Agent:
             settling=self.settling,
             beginner=beginner,
             cleaner=self.cleaner,
+            witness=witness,
             engine=self.engine,
             config=config,
             clock=clock,
@@ -111,6 +114,7 @@ class Agent:
             recorder=self.recorder,
             settling=self.settling,
             controller=self.controller,
+            witness=witness,
             clock=clock,
         )
         self.pause = Pause(api, config, clock)

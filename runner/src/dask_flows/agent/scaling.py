@@ -3,6 +3,7 @@
 - Up at once: a wish for more becomes the goal with the next beat.
 - Down only when three beats in a row agree, and then to the most modest of the three.
 - Never below the minimum, never above the maximum; equal bounds mean a fixed size.
+- Workers are added a few at a time, with a rest in between: others have a turn meanwhile.
 - First to go are pods that have not started, then workers that the scheduler calls idle. A busy worker
   is never taken; the goal waits for it.
 """
@@ -15,6 +16,11 @@ from dask_flows.agent.views import PodView
 AGREEMENT = 3
 BURST = 2  # replacements without a pause
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds
+AT_A_TIME = 5  # workers that are added without a rest
+# A cluster that has added some asks again later than one that was turned away, so that it is not always
+# the same that have their turn.
+ASK_AGAIN, REST = 0.2, 0.5  # seconds
+CLOCK_TICK = 0.001
 
 
 @dataclass
@@ -45,26 +51,45 @@ class Goal:
 
 @dataclass
 class Pacing:
-    """Slow down the replacing of workers that keep dying; growth is never slowed down."""
+    """Slow down the replacing of workers that keep dying; growth is never slowed down.
+
+    ``due`` is how many of the workers that were let through have not been added yet.
+    """
 
     size: int
     tries: int = 0
     last: float = float("-inf")
+    due: int = 0
+    rested: float = float("-inf")
 
-    def pause(self, size: int, now: float) -> float:
-        """Return how long to wait before adding workers; 0 counts as done. ``now`` is monotonic."""
+    def pause(self, size: int, missing: int, now: float) -> float:
+        """Return how long to wait before adding workers; with 0 all that are missing are let through.
+
+        ``now`` is monotonic.
+        """
         grows, self.size = size > self.size, size
-        if grows:
-            return 0.0
+        self.due = missing if grows else min(self.due, missing)
+        if self.due:
+            return _worth(self.rested - now)
         if now - self.last > 2 * LONGEST_PAUSE:
             self.tries = 0
         steps = self.tries - BURST
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * float(2**steps)) if steps >= 0 else 0.0
-        left = self.last + pause - now
-        if left > 0:
+        if (left := _worth(self.last + pause - now)) > 0:
             return left
-        self.tries, self.last = min(self.tries + 1, 16), now
+        self.tries, self.last, self.due = min(self.tries + 1, 16), now, missing
         return 0.0
+
+    def added(self, count: int, now: float) -> float | None:
+        """Take note of workers that were added; returns when to ask again, None if none are due."""
+        self.due -= count
+        self.rested = now + REST
+        return REST if self.due > 0 else None
+
+
+def _worth(pause: float) -> float:
+    """Return a pause, 0 for one that is over before the clock has moved: it would be asked for again."""
+    return pause if pause > CLOCK_TICK else 0.0
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,14 @@ def decide(seen: Observed, now: datetime) -> Step:
     return _claimed(seen, now) if seen.run.phase in CLAIMED else _unclaimed(seen, now)
 
 
+def rests_on_absence(step: Step, seen: Observed) -> bool:
+    """Tell whether an attempt is to end while something of it is missing, which an old copy may lack."""
+    if not isinstance(step, End | Stop) or seen.run.phase not in CLAIMED or not seen.begun:
+        return False
+    own_cluster = seen.plan is not None and seen.plan.mode == "ephemeral"
+    return None in (seen.job, seen.runner) or (own_cluster and seen.scheduler is None)
+
+
 def _claimed(seen: Observed, now: datetime) -> Step:
     if cancelled_in_time(seen):  # first: its pod, refused leave, may have ended by now
         return End(intended("Cancelled", "cancelled by spec.cancel"))

@@ -2,20 +2,25 @@
 
 At the start, every ten minutes, and when something was made too late, all objects with this release's labels are compared with the
 FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and cleaned up and it is not
-the finished Job or its pod, which stay for the logs. A FlowRun is called gone only after the API server
-has said so itself.
+the finished Job or its pod, which stay for the logs. A FlowRun is called gone, and an unfinished
+Job one that was made too late, only after the API server has said so itself.
+
+A release keeps thousands of finished Jobs, so lists are read page by page, and only what may have to go
+is kept of them. Nothing else is asked before a list is at its end: its snapshot is there for minutes.
 """
 
 import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 
 from dask_flows import names
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.conditions import CLEANED_UP, condition
-from dask_flows.agent.views import attempt_of
-from dask_flows.kube.api import Api, Object, list_all, remove
+from dask_flows.agent.views import JobView, PodView, attempt_of
+from dask_flows.kube.api import Api, Object, list_all, pages, remove
 from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.kube.resources import (
     CONFIG_MAPS,
@@ -33,6 +38,25 @@ RETRY = 30.0
 SOON = 5.0  # what was made at the same time is there by then, and so is our copy of the run
 # Jobs first: their pods and Secrets go with them.
 SWEPT = (JOBS, PODS, SERVICES, CONFIG_MAPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """What is kept of an object that may have to go."""
+
+    name: str
+    uid: str
+    run: str
+    run_uid: str
+    attempt: int
+
+    @classmethod
+    def of(cls, obj: Object) -> "Suspect":
+        """Take what tells whose the object is."""
+        meta = obj["metadata"]
+        labels = meta.get("labels") or {}
+        run, uid = (str(labels.get(key) or "") for key in (names.LABEL_RUN, names.LABEL_RUN_UID))
+        return cls(meta["name"], meta["uid"], run, uid, attempt_of(obj))
 
 
 class Sweeper:
@@ -76,42 +100,70 @@ class Sweeper:
         """Remove leftovers once; returns how many objects there were."""
         count = 0
         for resource in SWEPT:
-            page = await list_all(self._api, resource, self._namespace, labels=self._cache.selector)
-            for obj in page.items:
-                if await self._left_over(resource, obj):
-                    count += await self._remove(resource, obj)
+            for one in await self._suspects(resource):
+                if await self._left_over(resource, one):
+                    count += await self._remove(resource, one)
         return count
 
-    async def _left_over(self, resource: Resource, obj: Object) -> bool:
-        labels = obj["metadata"].get("labels") or {}
-        uid = str(labels.get(names.LABEL_RUN_UID) or "")
-        if not uid or "deletionTimestamp" in obj["metadata"]:
-            return False  # not made by us, or on its way out
-        view = self._cache.run_by_uid(uid)
-        if view is None:
-            return await self._gone(str(labels.get(names.LABEL_RUN) or ""), uid)
-        attempt, run = attempt_of(obj), view.run
-        if attempt > run.attempt:
-            return False  # claimed since: our copy of the run is older than this list
-        if attempt == run.attempt and condition(run, CLEANED_UP) is None:
-            return False
-        of_job = resource is JOBS or labels.get(names.LABEL_COMPONENT) == "runner"
-        return resource in (SERVICES, CONFIG_MAPS) or not of_job
+    async def _suspects(self, resource: Resource) -> list[Suspect]:
+        """Return what goes as far as our own copies tell; raises Gone if the list took too long."""
+        found: list[Suspect] = []
+        listed = pages(self._api, resource, self._namespace, labels=self._cache.selector)
+        async with aclosing(listed) as all_pages:
+            async for page in all_pages:
+                found += [Suspect.of(obj) for obj in page.items if self._suspicious(resource, obj)]
+        return found
 
-    async def _gone(self, name: str, uid: str) -> bool:
+    def _suspicious(self, resource: Resource, obj: Object) -> bool:
+        one = Suspect.of(obj)
+        if not one.run_uid or "deletionTimestamp" in obj["metadata"]:
+            return False  # not made by us, or on its way out
+        view = self._cache.run_by_uid(one.run_uid)
+        if view is None:
+            return True
+        run = view.run
+        if one.attempt > run.attempt:
+            return False  # claimed since: our copy of the run is older than this list
+        if one.attempt == run.attempt and condition(run, CLEANED_UP) is None:
+            return False
+        if resource is JOBS:
+            job = JobView.of(obj)
+            return not job.finished and not _any_ended(
+                self._cache.pods_of(one.run_uid, one.attempt), one
+            )
+        # A runner's pod comes and goes with its Job.
+        return (obj["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT) != "runner"
+
+    async def _left_over(self, resource: Resource, one: Suspect) -> bool:
+        if self._cache.run_by_uid(one.run_uid) is None:
+            return await self._gone(one)
+        return resource is not JOBS or not await self._has_ended(one)
+
+    async def _has_ended(self, job: Suspect) -> bool:
+        """Ask whether an unfinished Job of an attempt that is over has a pod that has ended.
+
+        The attempt was cleaned up after its pod's end, and Kubernetes marks a Job finished some time after
+        that: such a Job is as it should be, for however long that takes. A Job without a pod that has ended
+        was made too late. It has no log, nobody gives its pod a Secret or leave to start, and so
+        it would never finish.
+        """
+        labels = f"{names.LABEL_RUN_UID}={job.run_uid},{names.LABEL_ATTEMPT}={job.attempt}"
+        pods = (await list_all(self._api, PODS, self._namespace, labels=labels)).items
+        return _any_ended(map(PodView.of, pods), job)
+
+    async def _gone(self, one: Suspect) -> bool:
         try:
-            found = await self._api.get(FLOWRUNS, self._namespace, name)
+            found = await self._api.get(FLOWRUNS, self._namespace, one.run)
         except NotFound:
             return True
-        return bool(found["metadata"]["uid"] != uid)
+        return bool(found["metadata"]["uid"] != one.run_uid)
 
-    async def _remove(self, resource: Resource, obj: Object) -> int:
-        meta = obj["metadata"]
-        log.info("sweep resource=%s name=%s run=%s", resource, meta["name"], _run(obj))
-        gone = await remove(self._api, resource, self._namespace, meta["name"], uid=meta["uid"])
+    async def _remove(self, resource: Resource, one: Suspect) -> int:
+        log.info("sweep resource=%s name=%s run=%s", resource, one.name, one.run)
+        gone = await remove(self._api, resource, self._namespace, one.name, uid=one.uid)
         self.swept[str(resource)] += gone
         return gone
 
 
-def _run(obj: Object) -> str:
-    return str((obj["metadata"].get("labels") or {}).get(names.LABEL_RUN) or "")
+def _any_ended(pods: Iterable[PodView], job: Suspect) -> bool:
+    return any(pod.ended for pod in pods if pod.owner_uid == job.uid)

@@ -4,6 +4,9 @@ The scheduler's death ends the attempt, so its pod is never replaced. A worker t
 or failed is replaced under the next number, with growing pauses so that a bad node or image does not
 turn into a storm of pods. Numbers are never used twice: the next one is an annotation of the scheduler's
 pod, written before the pods that use it.
+
+Creations wait for their turn, and the agent has few hands to wait with. So clusters grow a few workers at a
+time and only some of them at once: the other hands stay free for the other runs.
 """
 
 from collections.abc import Sequence
@@ -12,13 +15,16 @@ from dask_flows import manifests, names
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.ownership import create_or_adopt, together
-from dask_flows.agent.scaling import Goal, Pacing, rescale
+from dask_flows.agent.scaling import ASK_AGAIN, AT_A_TIME, Goal, Pacing, rescale
 from dask_flows.agent.views import NEXT_WORKER, PodView
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object, remove
 from dask_flows.kube.resources import PODS, SERVICES
 from dask_flows.plan import Plan
 
+GROWING = (
+    3  # clusters that add workers at the same time; no more than four attempts begin meanwhile
+)
 END_GRACE = 2  # seconds for pods whose attempt is over: nobody needs their data any more
 
 
@@ -30,6 +36,7 @@ class PodsEngine:
         self._cache = cache
         self._clock = clock
         self._pacing: dict[str, Pacing] = {}
+        self._growing = 0
 
     async def prepare(self, plan: Plan) -> Plan:
         """Make the scheduler's Service, whose IP the workers and the runner connect to."""
@@ -50,7 +57,7 @@ class PodsEngine:
         return [pod for pod in pods if pod.component in ("scheduler", "worker")]
 
     async def scale(self, plan: Plan, goal: Goal) -> float | None:
-        """Add, replace or remove workers."""
+        """Add or replace some workers, or remove all that are too many."""
         pods = self.observe(Attempt(plan.namespace, plan.run, plan.uid, plan.attempt))
         scheduler = next((pod for pod in pods if pod.component == "scheduler"), None)
         if scheduler is None or scheduler.ended or scheduler.deleting:
@@ -63,12 +70,14 @@ class PodsEngine:
         if not change.add:
             return None
         pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
-        if (pause := pacing.pause(goal.size, self._clock.monotonic())) > 0:
+        now = self._clock.monotonic()
+        if (pause := pacing.pause(goal.size, len(change.add), now)) > 0:
             return pause
-        await self._reserve(plan, scheduler, change.add[-1] + 1)
-        added = (manifests.worker_pod(plan, one) for one in change.add)
-        await together(*(self._make(plan, pod) for pod in added))
-        return None
+        if self._growing >= GROWING:
+            return ASK_AGAIN
+        some = change.add[:AT_A_TIME]
+        await self._add(plan, scheduler, some)
+        return pacing.added(len(some), self._clock.monotonic())
 
     async def delete(self, attempt: Attempt) -> bool:
         """Delete pods and Service; True once the pods are gone."""
@@ -79,6 +88,15 @@ class PodsEngine:
         await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
         self._pacing.pop(attempt.base, None)
         return True
+
+    async def _add(self, plan: Plan, scheduler: PodView, numbers: Sequence[int]) -> None:
+        self._growing += 1
+        try:
+            await self._reserve(plan, scheduler, numbers[-1] + 1)
+            pods = (manifests.worker_pod(plan, number) for number in numbers)
+            await together(*(self._make(plan, pod) for pod in pods))
+        finally:
+            self._growing -= 1
 
     async def _make(self, plan: Plan, body: Object) -> None:
         self._cache.pods.assume(await create_or_adopt(self._api, PODS, plan, body))

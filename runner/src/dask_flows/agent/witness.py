@@ -1,0 +1,30 @@
+"""Ask the API server itself, before what a copy does not show is taken for gone.
+
+Watches come back one by one after an interruption: the newest copy of a run says nothing about how old
+the copies of its Job and pods are. What is there may be believed; what is missing has to be asked for.
+"""
+
+from contextlib import suppress
+
+from dask_flows.agent.attempt import Attempt
+from dask_flows.agent.cache import Cache
+from dask_flows.kube.api import Api, list_all
+from dask_flows.kube.errors import NotFound
+from dask_flows.kube.resources import JOBS, PODS
+from dask_flows.names import LABEL_ATTEMPT, LABEL_RUN_UID
+
+
+class Witness:
+    """Bring the cache up to date about single attempts."""
+
+    def __init__(self, api: Api, cache: Cache) -> None:
+        self._api = api
+        self._cache = cache
+
+    async def look(self, attempt: Attempt) -> None:
+        """Let the cache have the attempt's Job and pods as they are now."""
+        with suppress(NotFound):
+            self._cache.jobs.assume(await self._api.get(JOBS, attempt.namespace, attempt.base))
+        labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
+        for pod in (await list_all(self._api, PODS, attempt.namespace, labels=labels)).items:
+            self._cache.pods.assume(pod)
