@@ -13,6 +13,7 @@ METHODS = ("get", "list", "create", "patch", "delete", "watch")
 OTHERS = {
     "remove": {"delete"},
     "list_all": {"list"},
+    "pages": {"list"},
     "create_or_adopt": {"create", "get"},
     "Informer": {"list", "watch"},
 }
