@@ -75,7 +75,7 @@ class Observed:
     @property
     def begun(self) -> bool:
         """Whether everything has been made for the attempt's runner, as far as anybody knows."""
-        if self.started_by or any(pod.begun for pod in self.runners):
+        if self.started_by:
             return True
         made = self.job is not None or self.job_seen
         # A new agent does not know whether the one before it came to make the Job's Secret.
