@@ -9,8 +9,9 @@ from typing import Any
 from dask_flows.agent.channel import Answer
 from dask_flows.agent.main import Agent
 from dask_flows.agent.steps import step_of
-from dask_flows.kube.failpoints import AFTER, BEFORE, Failpoints, Write
+from dask_flows.kube.failpoints import AFTER, BEFORE, Failpoints
 from dask_flows.kube.resources import FLOWRUNS
+from dask_flows.kube.through import Call
 from dask_flows.names import LABEL_MANAGED_BY
 from fakes.faults import Crash
 from fakes.runner import FakeRunner
@@ -28,9 +29,9 @@ class Fate:
         self.seen: list[str] = []  # the step of each write that was tried
         self.taken: set[int] = set()  # the numbers of those that the API server took
         self.dead = False
-        self._numbers: list[Write] = []
+        self._numbers: list[Call] = []
 
-    def meet(self, write: Write, moment: str) -> None:
+    def meet(self, write: Call, moment: str) -> None:
         """Note a write; raise ``Crash`` where it is time."""
         if self.dead:
             raise Crash("a dead agent writes nothing")

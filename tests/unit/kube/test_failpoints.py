@@ -6,8 +6,9 @@ from dask_flows.agent.steps import STEPS, armed, step_of
 from dask_flows.errors import UsageError
 from dask_flows.kube import failpoints
 from dask_flows.kube.errors import AlreadyExists
-from dask_flows.kube.failpoints import AFTER, BEFORE, Failpoints, Point, Write, exit_at
+from dask_flows.kube.failpoints import AFTER, BEFORE, Failpoints, Point, exit_at
 from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, PODS, SECRETS
+from dask_flows.kube.through import Call
 from fakes.api import FakeApi
 
 pytestmark = pytest.mark.looptime
@@ -102,16 +103,16 @@ def test_what_is_no_point_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "write",
     [
-        Write("patch", FLOWRUNS, "x", {"metadata": {}}),
-        Write("patch", FLOWRUNS, "x", {"status": {"news": 1}}, "status"),
-        Write("patch", JOBS, "x", {"spec": {"suspend": True}}),
-        Write("delete", PODS, "somebody"),
-        Write("create", PODS, "x", {"metadata": {"labels": {}}}),
-        Write("delete", FLOWRUNS, "x"),
+        Call("patch", FLOWRUNS, "x", {"metadata": {}}),
+        Call("patch", FLOWRUNS, "x", {"status": {"news": 1}}, "status"),
+        Call("patch", JOBS, "x", {"spec": {"suspend": True}}),
+        Call("delete", PODS, "somebody"),
+        Call("create", PODS, "x", {"metadata": {"labels": {}}}),
+        Call("delete", FLOWRUNS, "x"),
     ],
     ids=str,
 )
-def test_a_write_of_an_unknown_kind_has_no_name(write: Write) -> None:
+def test_a_write_of_an_unknown_kind_has_no_name(write: Call) -> None:
     """So that the crash tests find it."""
     assert step_of(write) == ""
 
@@ -119,5 +120,5 @@ def test_a_write_of_an_unknown_kind_has_no_name(write: Write) -> None:
 def test_a_meet_that_never_comes_does_nothing() -> None:
     """Only its own step and moment count."""
     meet = exit_at(Point("claim", AFTER), step_of)
-    meet(Write("create", SECRETS, "x"), AFTER)
-    meet(Write("patch", FLOWRUNS, "x", {"status": {"phase": "Starting"}}, "status"), BEFORE)
+    meet(Call("create", SECRETS, "x"), AFTER)
+    meet(Call("patch", FLOWRUNS, "x", {"status": {"phase": "Starting"}}, "status"), BEFORE)

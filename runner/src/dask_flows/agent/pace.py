@@ -12,15 +12,18 @@ its usual setting. An agent that creates faster only makes it fall behind, for e
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from dask_flows.deadline import Clock
-from dask_flows.kube.api import Api, Object
+from dask_flows.kube.api import Api
 from dask_flows.kube.errors import KubeError
-from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, SECRETS, Resource
-from dask_flows.kube.through import Through
+from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, SECRETS
+from dask_flows.kube.through import Call, Through
 
 log = logging.getLogger("dask_flows.agent")
 
+T = TypeVar("T")
 BUSY = (429, 503)
 FREE = (CONFIG_MAPS, EVENTS, SECRETS)
 ONE = 1 - 1e-6  # a token, as far as sums of fractions make a whole
@@ -79,14 +82,14 @@ class Paced(Through):
         super().__init__(api)
         self._bucket = bucket
 
-    async def create(
-        self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
-    ) -> Object:
-        """Create an object in its turn, if it needs one."""
-        if not dry_run and resource not in FREE:
+    async def _around(self, call: Call, go: Callable[[], Awaitable[T]]) -> T:
+        """Let creations wait for their turn, if they need one."""
+        if call.verb != "create":
+            return await go()
+        if not call.dry_run and call.resource not in FREE:
             await self._bucket.take()
         try:
-            return await self._api.create(resource, namespace, body, dry_run=dry_run)
+            return await go()
         except KubeError as error:
             if error.code in BUSY and error.retry_after:
                 seconds = min(error.retry_after, LONGEST_PAUSE)

@@ -10,7 +10,7 @@ from dask_flows.agent.conditions import BLOCKED, CLEANED_UP, NODE_UNREACHABLE, S
 from dask_flows.agent.views import NEXT_WORKER
 from dask_flows.flowrun import PENDING, RUNNING, STARTING, SUSPENDED, TERMINAL
 from dask_flows.kube.api import Api
-from dask_flows.kube.failpoints import Failpoints, Point, Write, exit_at
+from dask_flows.kube.failpoints import Failpoints, Point, exit_at
 from dask_flows.kube.resources import (
     CONFIG_MAPS,
     EVENTS,
@@ -21,6 +21,7 @@ from dask_flows.kube.resources import (
     SECRETS,
     SERVICES,
 )
+from dask_flows.kube.through import Call
 from dask_flows.names import ANNOTATION_TOKEN, LABEL_COMPONENT
 
 # Each with what it means for a run, in the order of a whole life.
@@ -85,7 +86,7 @@ def armed(api: Api, failpoint: str) -> Api:
     return Failpoints(api, exit_at(Point.parse(failpoint, STEPS), step_of)) if failpoint else api
 
 
-def step_of(write: Write) -> str:
+def step_of(write: Call) -> str:
     """Name the step that a write is; empty for one that nobody has named."""
     if write.verb == "patch":
         return _of_patch(write)
@@ -97,12 +98,12 @@ def step_of(write: Write) -> str:
     return _DELETED.get(write.resource, "")
 
 
-def _component(write: Write) -> str:
+def _component(write: Call) -> str:
     component = str(write.body["metadata"]["labels"].get(LABEL_COMPONENT))
     return component if component in ("scheduler", "worker") else ""
 
 
-def _of_patch(write: Write) -> str:
+def _of_patch(write: Call) -> str:
     if write.resource is FLOWRUNS and write.subresource == "status":
         return _of_status(write.body["status"])
     if write.resource is JOBS:

@@ -5,30 +5,21 @@ has taken. A real agent stands here only if it was started with ``--failpoint``,
 """
 
 import os
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from typing import TypeVar
 
 from dask_flows.errors import UsageError
-from dask_flows.kube.api import Api, Object
-from dask_flows.kube.resources import Resource
-from dask_flows.kube.through import Through
+from dask_flows.kube.api import Api
+from dask_flows.kube.through import Call, Through
 
+T = TypeVar("T")
 BEFORE, AFTER = "before", "after"
+WRITES = ("create", "patch", "delete")
 KILLED = 137  # what a shell says of a process that was killed
 
 
-@dataclass(frozen=True)
-class Write:
-    """One request that changes something."""
-
-    verb: str
-    resource: Resource
-    name: str
-    body: Object = field(default_factory=dict)
-    subresource: str = ""
-
-
-Meet = Callable[[Write, str], None]
+Meet = Callable[[Call, str], None]
 
 
 @dataclass(frozen=True)
@@ -54,13 +45,13 @@ class Point:
         return cls(step, moment, int(count))
 
 
-def exit_at(point: Point, step_of: Callable[[Write], str]) -> Meet:
+def exit_at(point: Point, step_of: Callable[[Call], str]) -> Meet:
     """Return what ends the process at a point, at once: nothing is closed, nothing is said."""
     left = point.count
 
-    def meet(write: Write, moment: str) -> None:
+    def meet(call: Call, moment: str) -> None:
         nonlocal left
-        if (step_of(write), moment) != (point.step, point.moment):
+        if (step_of(call), moment) != (point.step, point.moment):
             return
         left -= 1
         if left == 0:
@@ -70,51 +61,16 @@ def exit_at(point: Point, step_of: Callable[[Write], str]) -> Meet:
 
 
 class Failpoints(Through):
-    """The Kubernetes API with ``meet`` called before and after each write."""
+    """The Kubernetes API with ``meet`` called before and after each write; a dry run is none."""
 
     def __init__(self, api: Api, meet: Meet) -> None:
         super().__init__(api)
         self._meet = meet
 
-    async def create(
-        self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
-    ) -> Object:
-        """Create an object; a dry run changes nothing and is not met."""
-        if dry_run:
-            return await self._api.create(resource, namespace, body, dry_run=True)
-        write = Write("create", resource, str(body["metadata"].get("name") or ""), body)
-        self._meet(write, BEFORE)
-        made = await self._api.create(resource, namespace, body)
-        self._meet(write, AFTER)
-        return made
-
-    async def patch(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        body: Object,
-        *,
-        subresource: str = "",
-    ) -> Object:
-        """Merge into an object."""
-        write = Write("patch", resource, name, body, subresource)
-        self._meet(write, BEFORE)
-        made = await self._api.patch(resource, namespace, name, body, subresource=subresource)
-        self._meet(write, AFTER)
-        return made
-
-    async def delete(
-        self,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        *,
-        uid: str = "",
-        grace: int | None = None,
-    ) -> None:
-        """Delete an object."""
-        write = Write("delete", resource, name)
-        self._meet(write, BEFORE)
-        await self._api.delete(resource, namespace, name, uid=uid, grace=grace)
-        self._meet(write, AFTER)
+    async def _around(self, call: Call, go: Callable[[], Awaitable[T]]) -> T:
+        if call.verb not in WRITES or call.dry_run:
+            return await go()
+        self._meet(call, BEFORE)
+        answer = await go()
+        self._meet(call, AFTER)
+        return answer

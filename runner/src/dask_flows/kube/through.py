@@ -1,21 +1,45 @@
 """The Kubernetes API handed on as it is: what stands around the client says only what it does otherwise."""
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from dask_flows.kube.api import PAGE, Api, Event, Object, Page
-from dask_flows.kube.resources import Resource
+from dask_flows.kube.resources import PODS, Resource
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as far as it matters to those who pass it on."""
+
+    verb: str
+    resource: Resource
+    name: str = ""
+    body: Object = field(default_factory=dict)
+    subresource: str = ""
+    dry_run: bool = False
 
 
 class Through:
-    """Passes every request on to another Api."""
+    """Passes every request on to another Api; a subclass puts something around all of them."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
 
+    async def _around(self, call: Call, go: Callable[[], Awaitable[T]]) -> T:  # noqa: ARG002 - for those who override it
+        """Make a call that has one answer."""
+        return await go()
+
+    def _along(self, call: Call, answers: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:  # noqa: ARG002 - for those who override it
+        """Make a call that is answered bit by bit."""
+        return answers
+
     async def get(self, resource: Resource, namespace: str, name: str) -> Object:
         """Read one object."""
-        return await self._api.get(resource, namespace, name)
+        call = Call("get", resource, name)
+        return await self._around(call, lambda: self._api.get(resource, namespace, name))
 
     async def list(
         self,
@@ -28,15 +52,22 @@ class Through:
         more: str = "",
     ) -> Page:
         """Read one page of a list."""
-        return await self._api.list(
-            resource, namespace, labels=labels, fields=fields, limit=limit, more=more
+        return await self._around(
+            Call("list", resource),
+            lambda: self._api.list(
+                resource, namespace, labels=labels, fields=fields, limit=limit, more=more
+            ),
         )
 
     async def create(
         self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False
     ) -> Object:
         """Create an object, or only ask whether it would be admitted."""
-        return await self._api.create(resource, namespace, body, dry_run=dry_run)
+        name = str(body["metadata"].get("name") or "")
+        return await self._around(
+            Call("create", resource, name, body, dry_run=dry_run),
+            lambda: self._api.create(resource, namespace, body, dry_run=dry_run),
+        )
 
     async def patch(
         self,
@@ -48,7 +79,10 @@ class Through:
         subresource: str = "",
     ) -> Object:
         """Merge into an object."""
-        return await self._api.patch(resource, namespace, name, body, subresource=subresource)
+        return await self._around(
+            Call("patch", resource, name, body, subresource),
+            lambda: self._api.patch(resource, namespace, name, body, subresource=subresource),
+        )
 
     async def delete(
         self,
@@ -60,7 +94,10 @@ class Through:
         grace: int | None = None,
     ) -> None:
         """Delete an object."""
-        await self._api.delete(resource, namespace, name, uid=uid, grace=grace)
+        await self._around(
+            Call("delete", resource, name),
+            lambda: self._api.delete(resource, namespace, name, uid=uid, grace=grace),
+        )
 
     def watch(
         self,
@@ -73,7 +110,7 @@ class Through:
         fields: str = "",
     ) -> AsyncGenerator[Event, None]:
         """Follow changes."""
-        return self._api.watch(
+        events = self._api.watch(
             resource,
             namespace,
             resource_version=resource_version,
@@ -81,7 +118,9 @@ class Through:
             labels=labels,
             fields=fields,
         )
+        return self._along(Call("watch", resource), events)
 
     def logs(self, namespace: str, pod: str, **options: Any) -> AsyncGenerator[str, None]:
         """Read a container's output."""
-        return self._api.logs(namespace, pod, **options)
+        lines = self._api.logs(namespace, pod, **options)
+        return self._along(Call("get", PODS, pod, subresource="log"), lines)
