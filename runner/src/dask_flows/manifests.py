@@ -71,16 +71,8 @@ def secret(plan: Plan, run: FlowRun, job: Mapping[str, Any], token: str) -> dict
     volumes = job["spec"]["template"]["spec"]["volumes"]
     name = next(v["secret"]["secretName"] for v in volumes if v["name"] == "attempt")
     meta = _meta(plan, name, "runner")
-    meta["ownerReferences"] = [
-        {
-            "apiVersion": "batch/v1",
-            "kind": "Job",
-            "name": job["metadata"]["name"],
-            "uid": job["metadata"]["uid"],
-            "controller": True,
-            "blockOwnerDeletion": False,
-        }
-    ]
+    of_job = job["metadata"]
+    meta["ownerReferences"] = [_controller("batch/v1", "Job", of_job["name"], of_job["uid"])]
     data = {
         ATTEMPT_FILE: json.dumps(_attempt(plan, run)),
         PARAMETERS_FILE: json.dumps(dict(run.spec.parameters)),
@@ -162,14 +154,12 @@ def _identity(plan: Plan) -> dict[str, str]:
 
 def owner(plan: Plan) -> dict[str, Any]:
     """Return the reference that lets Kubernetes remove an object with its FlowRun."""
-    return {
-        "apiVersion": f"{names.GROUP}/v1alpha1",
-        "kind": "FlowRun",
-        "name": plan.run,
-        "uid": plan.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
+    return _controller(f"{names.GROUP}/v1alpha1", "FlowRun", plan.run, plan.uid)
+
+
+def _controller(api_version: str, kind: str, name: str, uid: str) -> dict[str, Any]:
+    owner = {"apiVersion": api_version, "kind": kind, "name": name, "uid": uid}
+    return {**owner, "controller": True, "blockOwnerDeletion": False}
 
 
 def _mount_inputs(plan: Plan, run: FlowRun, secret_name: str, spec: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ The token of the attempt's Secret proves who speaks; its SHA-256 is an annotatio
 that has just started can check it without reading Secrets.
 """
 
-import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.conditions import CLEANED_UP, STOPPING, condition
 from dask_flows.agent.controller import Controller
+from dask_flows.agent.jobmaker import digest_of
 from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Beat, Observed
 from dask_flows.agent.recorder import Recorder
@@ -27,14 +27,12 @@ from dask_flows.agent.scaling import Goal
 from dask_flows.agent.settling import Settling
 from dask_flows.agent.timing import left_for_attempt
 from dask_flows.agent.verdict import INTERRUPTED, from_record, is_unexplained
-from dask_flows.agent.views import JobView, RunView
+from dask_flows.agent.views import RunView
 from dask_flows.agent.witness import Witness
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import CLAIMED, FlowRun
-from dask_flows.kube.api import Api
 from dask_flows.kube.errors import KubeError, NotFound
-from dask_flows.kube.resources import JOBS
 from dask_flows.outcome import CANCELLED, Outcome
 
 # Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
@@ -63,7 +61,6 @@ class Channel:
     def __init__(
         self,
         *,
-        api: Api,
         cache: Cache,
         memories: Memories,
         queue: WorkQueue,
@@ -73,7 +70,6 @@ class Channel:
         witness: Witness,
         clock: Clock,
     ) -> None:
-        self._api = api
         self._cache = cache
         self._memories = memories
         self._queue = queue
@@ -128,18 +124,10 @@ class Channel:
         if anew or not memory.token_sha256:
             job = None if anew else self._cache.job_of(run.uid, attempt)
             if job is None and current:
-                job = await self._live_job(run)
+                job = await self._witness.job(Attempt.of(run))
             if job is not None and job.owner_uid == run.uid:
                 memory.token_sha256 = job.token_sha256
         return memory.token_sha256
-
-    async def _live_job(self, run: FlowRun) -> JobView | None:
-        try:
-            obj = await self._api.get(JOBS, run.namespace, Attempt.of(run).base)
-        except NotFound:
-            return None
-        self._cache.jobs.assume(obj)
-        return JobView.of(obj)
 
     async def _start(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
         pod = _text(body, "podUid")
@@ -222,14 +210,13 @@ class Channel:
         attempt = Attempt.of(view.run)
         job, interrupted = None, outcome.exit_code in INTERRUPTED or outcome.outcome == CANCELLED
         if interrupted:
-            await self._witness.look(attempt)
-            job = await self._live_job(view.run)  # which may be gone, and the cache not know it yet
+            job = await self._witness.look(attempt)
         seen = await self._controller.observe(view, self._memories.of(attempt))
         return replace(seen, job=job) if interrupted else seen
 
 
 def _is_one_of(token: str, hashes: str) -> bool:
-    given = hashlib.sha256(token.encode()).hexdigest()
+    given = digest_of(token)
     return any(hmac.compare_digest(given, one) for one in hashes.split())
 
 

@@ -12,13 +12,13 @@ from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import cleaned_up
 from dask_flows.agent.timing import age, ended
 from dask_flows.agent.views import PodView
+from dask_flows.agent.witness import pods_now
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import FlowRun
-from dask_flows.kube.api import Api, list_all, remove
+from dask_flows.kube.api import Api, remove
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS
-from dask_flows.names import LABEL_ATTEMPT, LABEL_RUN_UID
 
 LOOK_AGAIN, LOOK_SELDOM = 1.0, 10.0
 EXIT_GRACE = 30.0  # a runner that has reported its outcome has nothing left to do
@@ -108,9 +108,7 @@ class Cleaner:
 
     async def _alive(self, attempt: Attempt) -> bool:
         """Ask the API server itself: the next attempt must not meet a pod that the cache has not seen."""
-        labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
-        pods = (await list_all(self._api, PODS, attempt.namespace, labels=labels)).items
-        return not all(PodView.of(pod).ended for pod in pods)
+        return not all(PodView.of(pod).ended for pod in await pods_now(self._api, attempt))
 
     def _since_end(self, run: FlowRun) -> float:
         return age(ended(run), self._clock.now())

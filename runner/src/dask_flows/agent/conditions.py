@@ -19,7 +19,12 @@ Condition = Mapping[str, Any]
 
 def condition(run: FlowRun, kind: str) -> Condition | None:
     """Return a condition of the run if it is True."""
-    for found in run.status.get("conditions") or []:
+    return condition_in(run.status, kind)
+
+
+def condition_in(status: Mapping[str, Any], kind: str) -> Condition | None:
+    """Return a condition of a status if it is True."""
+    for found in status.get("conditions") or []:
         if found.get("type") == kind and found.get("status") == "True":
             return found if isinstance(found, Mapping) else None
     return None

@@ -50,16 +50,14 @@ class JobMaker:
         Raises Conflict if it has to be tried again, or the run has moved on.
         """
         memory.token = memory.token or random.token_urlsafe(32)  # further tries need no other
-        digest = hashlib.sha256(memory.token.encode()).hexdigest()
+        digest = digest_of(memory.token)
         job = await create_or_adopt(self._api, JOBS, plan, manifests.job(plan, whole, digest))
         memory.job_seen = True  # if it goes now, it is not made again
         if self._clock.monotonic() - looked > LONG:
             await self._check_wanted(plan, whole, job)
         if digest in _tokens(job):
             await self._hand_over(plan, whole, job, memory.token)
-            memory.has_inputs = True
-            memory.refusal = None
-            self._cache.jobs.assume(job)
+            self._made(job, memory)
         else:  # another agent's: its plan holds
             memory.token, memory.plan = "", None
             await self._complete(job, whole, memory)
@@ -80,6 +78,9 @@ class JobMaker:
         pinned = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_PLAN)
         if pinned is not None:  # else an agent made it that made the Secret first
             job = await self._completed(job, Plan.from_json(pinned), whole)
+        self._made(job, memory)
+
+    def _made(self, job: Object, memory: Memory) -> None:
         memory.has_inputs = True
         memory.refusal = None
         self._cache.jobs.assume(job)
@@ -91,7 +92,7 @@ class JobMaker:
         if not name.startswith(f"{plan.base}-"):  # nobody else says which Secrets we make
             raise Conflict(f"Job {plan.base} waits for Secret {name}, which is not its own")
         if await self._lacks_secret(plan, body):
-            digest = hashlib.sha256(token.encode()).hexdigest()
+            digest = digest_of(token)
             meta = {
                 "resourceVersion": job["metadata"]["resourceVersion"],
                 "annotations": {names.ANNOTATION_TOKEN: " ".join((*_tokens(job), digest))},
@@ -129,6 +130,11 @@ class JobMaker:
         if not job.get("status"):
             await remove(self._api, JOBS, plan.namespace, plan.base, uid=job["metadata"]["uid"])
         raise Over(f"attempt {plan.base} was over before its Job was made")
+
+
+def digest_of(token: str) -> str:
+    """Return the hash by which a token is known: its SHA-256 in hex."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _tokens(job: Object) -> list[str]:

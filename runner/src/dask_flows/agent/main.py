@@ -107,7 +107,6 @@ class Agent:
             clock=clock,
         )
         self.channel = Channel(
-            api=api,
             cache=self.cache,
             memories=self.memories,
             queue=self.queue,

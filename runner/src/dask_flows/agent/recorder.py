@@ -72,7 +72,7 @@ class Recorder:
             self._tell(run, phase, patch)
         return obj
 
-    async def update(self, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> FlowRun:
+    async def update(self, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> None:
         """Write what ``change`` makes of the newest copy; None from it means: leave it.
 
         Raises Conflict only after several lost races, NotFound if the FlowRun is gone or replaced.
@@ -82,31 +82,27 @@ class Recorder:
             for left in reversed(range(RETRIES)):
                 patch = change(run)
                 if patch is None:
-                    return run
+                    return
                 try:
-                    return self._projected(await self._write(run, patch))
+                    await self._write(run, patch)
                 except Conflict:
                     if not left:
                         raise
                     run = await self.read(run)
-        raise AssertionError("the loop returns or raises")
+                else:
+                    return
 
     async def read(self, run: FlowRun) -> FlowRun:
         """Return the run as the API server has it now; raises NotFound for a namesake."""
-        return self._projected(await self.read_whole(run))
+        obj = await self.read_whole(run)
+        newest = self._newest(run)  # the cache has just been given it, and has projected it
+        same = newest.resource_version == obj["metadata"]["resourceVersion"]
+        return newest if same else RunView.of(obj).run
 
     def _newest(self, run: FlowRun) -> FlowRun:
         """Return the cache's copy, which never goes back; ours if the cache has lost sight of the run."""
         view = self._cache.runs.get(run.name)
         return view.run if view and view.run.uid == run.uid else run
-
-    def _projected(self, obj: Object) -> FlowRun:
-        """Return a copy that the cache has just been given; it was projected there already."""
-        view, version = (
-            self._cache.runs.get(obj["metadata"]["name"]),
-            obj["metadata"]["resourceVersion"],
-        )
-        return view.run if view and view.run.resource_version == version else RunView.of(obj).run
 
     async def read_whole(self, run: FlowRun) -> Object:
         """Return the whole object, parameters and files included."""

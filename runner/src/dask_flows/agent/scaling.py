@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from dask_flows.agent.views import PodView
+from dask_flows.agent.workqueue import CLOCK_TICK
 
 AGREEMENT = 3
 BURST = 2  # replacements without a pause
@@ -20,7 +21,6 @@ AT_A_TIME = 5  # workers that are added without a rest
 # A cluster that has added some asks again later than one that was turned away, so that it is not always
 # the same that have their turn.
 ASK_AGAIN, REST = 0.2, 0.5  # seconds
-CLOCK_TICK = 0.001
 
 
 @dataclass

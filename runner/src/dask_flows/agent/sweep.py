@@ -1,7 +1,7 @@
 """Remove what no live attempt needs: the net below every other way of cleaning up.
 
-At the start, every ten minutes, and when something was made too late, all objects with this release's labels are compared with the
-FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and cleaned up and it is not
+At the start, every ten minutes, and when something was made too late, all objects with this release's
+labels are compared with the FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and cleaned up and it is not
 the finished Job or its pod, which stay for the logs. A FlowRun is called gone, and an unfinished
 Job one that was made too late, only after the API server has said so itself.
 
@@ -17,10 +17,12 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass
 
 from dask_flows import names
+from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.conditions import CLEANED_UP, condition
 from dask_flows.agent.views import JobView, PodView, attempt_of
-from dask_flows.kube.api import Api, Object, list_all, pages, remove
+from dask_flows.agent.witness import pods_now
+from dask_flows.kube.api import Api, Object, pages, remove
 from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.kube.resources import (
     CONFIG_MAPS,
@@ -147,9 +149,8 @@ class Sweeper:
         was made too late. It has no log, nobody gives its pod a Secret or leave to start, and so
         it would never finish.
         """
-        labels = f"{names.LABEL_RUN_UID}={job.run_uid},{names.LABEL_ATTEMPT}={job.attempt}"
-        pods = (await list_all(self._api, PODS, self._namespace, labels=labels)).items
-        return _any_ended(map(PodView.of, pods), job)
+        attempt = Attempt(self._namespace, job.run, job.run_uid, job.attempt)
+        return _any_ended(map(PodView.of, await pods_now(self._api, attempt)), job)
 
     async def _gone(self, one: Suspect) -> bool:
         try:

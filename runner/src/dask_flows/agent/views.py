@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dask_flows import names
-from dask_flows.agent.conditions import CLEANED_UP
+from dask_flows.agent.conditions import CLEANED_UP, condition_in
 from dask_flows.agent.shapes import (
     count,
     identified,
@@ -173,11 +173,7 @@ class PodView:
 
 
 def _is_over(status: Mapping[str, Any]) -> bool:
-    cleaned = (
-        c.get("type") == CLEANED_UP and c.get("status") == "True"
-        for c in status.get("conditions") or ()
-    )
-    return status.get("phase") in TERMINAL and any(cleaned)
+    return status.get("phase") in TERMINAL and condition_in(status, CLEANED_UP) is not None
 
 
 def _remains(status: Mapping[str, Any]) -> dict[str, Any]:

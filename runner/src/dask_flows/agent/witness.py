@@ -4,11 +4,10 @@ Watches come back one by one after an interruption: the newest copy of a run say
 the copies of its Job and pods are. What is there may be believed; what is missing has to be asked for.
 """
 
-from contextlib import suppress
-
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
-from dask_flows.kube.api import Api, list_all
+from dask_flows.agent.views import JobView
+from dask_flows.kube.api import Api, Object, list_all
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import JOBS, PODS
 from dask_flows.names import LABEL_ATTEMPT, LABEL_RUN_UID
@@ -21,10 +20,23 @@ class Witness:
         self._api = api
         self._cache = cache
 
-    async def look(self, attempt: Attempt) -> None:
-        """Let the cache have the attempt's Job and pods as they are now."""
-        with suppress(NotFound):
-            self._cache.jobs.assume(await self._api.get(JOBS, attempt.namespace, attempt.base))
-        labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
-        for pod in (await list_all(self._api, PODS, attempt.namespace, labels=labels)).items:
+    async def look(self, attempt: Attempt) -> JobView | None:
+        """Let the cache have the attempt's Job and pods as they are now; returns the Job."""
+        for pod in await pods_now(self._api, attempt):
             self._cache.pods.assume(pod)
+        return await self.job(attempt)
+
+    async def job(self, attempt: Attempt) -> JobView | None:
+        """Let the cache have the attempt's Job, and return it; None if it is gone, which the cache may not know."""
+        try:
+            job = await self._api.get(JOBS, attempt.namespace, attempt.base)
+        except NotFound:
+            return None
+        self._cache.jobs.assume(job)
+        return JobView.of(job)
+
+
+async def pods_now(api: Api, attempt: Attempt) -> list[Object]:
+    """Return the pods of an attempt by the word of the API server."""
+    labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
+    return (await list_all(api, PODS, attempt.namespace, labels=labels)).items

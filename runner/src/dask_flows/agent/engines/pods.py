@@ -22,9 +22,8 @@ from dask_flows.kube.api import Api, Object, remove
 from dask_flows.kube.resources import PODS, SERVICES
 from dask_flows.plan import Plan
 
-GROWING = (
-    3  # clusters that add workers at the same time; no more than four attempts begin meanwhile
-)
+# Clusters that add workers at the same time; no more than four attempts begin meanwhile.
+GROWING = 3
 END_GRACE = 2  # seconds for pods whose attempt is over: nobody needs their data any more
 
 
