@@ -1,5 +1,6 @@
 """Rules of cluster classes: every kind of class works, is sized, is closed, and never holds a run up."""
 
+import gc
 import json
 import sys
 import threading
@@ -355,6 +356,20 @@ def test_what_is_wrong_is_said(
 
     assert [word for word in says if word not in str(caught.value)] == []
     assert module.events.count("made") == module.events.count("closed")
+
+
+def test_a_constructor_that_exits_is_told_of_once(
+    module: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio has nothing to add when its task is collected."""
+    with (
+        pytest.raises(ClusterTimeout, match="SystemExit"),
+        attached("Fails", cluster_kwargs={"how": "exit"}),
+    ):
+        pass
+    gc.collect()
+
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_name_without_a_colon_is_written_right() -> None:

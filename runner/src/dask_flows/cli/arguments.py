@@ -118,9 +118,11 @@ def parameters_of(
 
 def text_parameters(flow: str) -> frozenset[str]:
     """Name the parameters that a flow in a file here annotates as ``str``; it is read, not run."""
+    from dask_flows.flows.syntax import parsed
+
     path, _, name = flow.rpartition(":")
     try:
-        tree = ast.parse(Path(path).read_bytes()) if path.endswith(".py") else ast.Module([], [])
+        tree = parsed(Path(path).read_bytes()) if path.endswith(".py") else ast.Module([], [])
     except (OSError, ValueError, SyntaxError):
         return frozenset()
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)

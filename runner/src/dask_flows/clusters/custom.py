@@ -154,6 +154,8 @@ def _is_of_call(error: BaseException, kwargs: Mapping[str, Any]) -> bool:
 async def _hold(keeper: Keeper[Made], factory: Callable[..., Any], wanted: Wanted) -> None:
     """Make the cluster, keep it until it is not wanted any more, and close it."""
     opening = asyncio.ensure_future(_open(factory, wanted))
+    # SystemExit leaves the loop at once: without this, asyncio would print that nobody asked for it.
+    opening.add_done_callback(lambda task: task.cancelled() or task.exception())
     unwanted = asyncio.ensure_future(keeper.closing())
     await asyncio.wait((opening, unwanted), return_when=asyncio.FIRST_COMPLETED)
     unwanted.cancel()

@@ -3,6 +3,7 @@
 import traceback
 from pathlib import Path
 
+from dask_flows.flows.syntax import unspoiled
 from dask_flows.modules import is_installed
 
 _MACHINERY = frozenset({"dask_flows", "dask", "distributed", "tornado", "tlz", "toolz"})
@@ -18,7 +19,7 @@ def format_failure(error: BaseException, *, debug: bool) -> str:
     last = shown.stack[-LAST_FRAMES:]
     if not debug and not _filter(shown, set()):
         shown.stack[:] = last
-    return "".join(shown.format()).rstrip("\n")
+    return unspoiled(lambda: "".join(shown.format())).rstrip("\n")
 
 
 def place_of(error: BaseException) -> str:

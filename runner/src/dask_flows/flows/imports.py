@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from dask_flows.flows.syntax import parsed
 from dask_flows.modules import OWN_PACKAGE, is_own, root_of
 
 _EXPECTED = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
@@ -49,7 +50,7 @@ def imported_packages(flow: str, known: Collection[str] = ()) -> dict[str, str]:
 
 def imports_in(source: str) -> Iterator[str]:
     """Return the dotted names that a module imports absolutely; raises SyntaxError, ValueError."""
-    waiting: list[ast.AST] = [ast.parse(source)]
+    waiting: list[ast.AST] = [parsed(source)]
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):

@@ -7,6 +7,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from dask_flows.flows.syntax import parsed
+
 _IMPORT_MACHINERY = ("<frozen", "importlib")
 
 
@@ -34,7 +36,7 @@ def of_file(file: Path) -> tuple[Path, str]:
 def functions_in(file: Path) -> list[str]:
     """Return the public functions that a file defines, read without running it."""
     try:
-        tree = ast.parse(file.read_text())
+        tree = parsed(file.read_text())
     except (OSError, ValueError, SyntaxError):
         return []
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
