@@ -28,7 +28,7 @@ from dask_flows.kube.resources import (
 )
 from fakes.clock import LoopClock
 from fakes.faults import AFTER, BEFORE, Faults
-from fakes.store import Store, clone, merge, selected
+from fakes.store import Store, clone, merge, seen_through, selected
 
 RESOURCES = {
     r.plural: r
@@ -161,7 +161,7 @@ class FakeApi:
         labels: str = "",
         fields: str = "",
     ) -> AsyncGenerator[Event, None]:
-        """Follow changes; labels are taken as fixed, as they are on all objects here."""
+        """Follow changes."""
         await self._step("watch", resource, "", BEFORE)
         position, end = int(resource_version), self.clock.monotonic() + seconds
         news = asyncio.Event()
@@ -174,8 +174,8 @@ class FakeApi:
                 for change in self.store.after(position):
                     position = change.version
                     mine = (change.resource, change.namespace) == (resource, namespace)
-                    if mine and selected(change.event.object, labels, fields):
-                        yield Event(change.event.type, clone(change.event.object))
+                    if mine and (seen := seen_through(change, labels, fields)):
+                        yield seen
                 await self._step("watching", resource, "", BEFORE)
                 try:
                     # Not wait_for: up to Python 3.11 it may swallow a cancellation.

@@ -104,7 +104,8 @@ class Mortal(Stage):
                 try:
                     answer = await getattr(runner, verb)(agent.channel, **body)
                 except Crash:  # the agent died with our call in its hands
-                    await self.kill_agent()
+                    if agent is self.agent:  # else another one lives already
+                        await self.kill_agent()
                     answer = Answer(503)
                 if answer.status != 503:
                     return answer

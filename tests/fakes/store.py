@@ -21,6 +21,7 @@ class Change:
     resource: Resource
     namespace: str
     event: Event
+    before: Object | None  # the object as it was; None if it is new
 
 
 @dataclass
@@ -44,8 +45,9 @@ class Store:
         kind = MODIFIED if key in self.objects else ADDED
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
+        before = self.objects.get(key)
         self.objects[key] = obj
-        self._note(resource, namespace, kind, obj)
+        self._note(resource, namespace, Event(kind, clone(obj)), before)
         return clone(obj)
 
     def drop(self, resource: Resource, namespace: str, name: str) -> None:
@@ -53,7 +55,7 @@ class Store:
         gone = self.objects.pop((resource.plural, namespace, name))
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
-        self._note(resource, namespace, DELETED, gone)
+        self._note(resource, namespace, Event(DELETED, clone(gone)), gone)
 
     def owned_by(self, uid: str) -> list[tuple[str, str, str]]:
         """Return the keys of the objects that have this owner."""
@@ -73,9 +75,10 @@ class Store:
         self.oldest = self.version
         self._wake()
 
-    def _note(self, resource: Resource, namespace: str, kind: str, obj: Object) -> None:
-        event = Event(kind, clone(obj))
-        self.history.append(Change(self.version, resource, namespace, event))
+    def _note(
+        self, resource: Resource, namespace: str, event: Event, before: Object | None
+    ) -> None:
+        self.history.append(Change(self.version, resource, namespace, event, before))
         self._wake()
 
     def _wake(self) -> None:
@@ -84,16 +87,33 @@ class Store:
 
 
 def selected(obj: Object, labels: str, fields: str) -> bool:
-    """Whether an object matches equality selectors such as ``a=b,c=d``."""
+    """Whether an object matches selectors such as ``a=b,!c``."""
     have = obj["metadata"].get("labels") or {}
-    wanted = dict(part.split("=", 1) for part in labels.split(",") if part)
-    if any(have.get(key) != value for key, value in wanted.items()):
-        return False
+    for wanted in filter(None, labels.split(",")):
+        key, _, value = wanted.partition("=")
+        if key.lstrip("!") in have if key.startswith("!") else have.get(key) != value:
+            return False
     parts = [part.rpartition("=") for part in fields.split(",") if part]
     return all(
         (_field(obj, path.rstrip("!")) == value) is not path.endswith("!")
         for path, _, value in parts
     )
+
+
+def seen_through(change: Change, labels: str, fields: str) -> Event | None:
+    """Return what a watch with selectors is told: what they do not fit any more is deleted to it, as it was."""
+    new, before = change.event.object, change.before
+    fits = selected(new, labels, fields)
+    fitted = before is not None and selected(before, labels, fields)
+    if change.event.type == DELETED or (fits and fitted):
+        return Event(change.event.type, clone(new)) if fits else None
+    if fits:
+        return Event(ADDED, clone(new))
+    if before is None or not fitted:
+        return None
+    gone = clone(before)
+    gone["metadata"]["resourceVersion"] = new["metadata"]["resourceVersion"]
+    return Event(DELETED, gone)
 
 
 def clone(obj: Any) -> Any:

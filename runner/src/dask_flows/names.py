@@ -19,6 +19,7 @@ LABEL_RUN = f"{GROUP}/run"
 LABEL_RUN_UID = f"{GROUP}/run-uid"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_CLUSTER = f"{GROUP}/cluster"
+LABEL_OVER = f"{GROUP}/over"  # on the Job of an attempt whose end is recorded: nobody waits for it
 
 ANNOTATION_TOKEN = f"{GROUP}/token-sha256"
 ANNOTATION_PLAN = f"{GROUP}/plan"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from dask_flows.agent.channel import STARTING_SECONDS
 from dask_flows.kube.errors import Conflict, Unreachable
 from dask_flows.kube.resources import FLOWRUNS, JOBS
 from fakes.faults import AFTER
@@ -123,6 +124,34 @@ async def test_an_agent_that_is_starting_says_so() -> None:
         await stage.restart()
 
         assert (await runner.start(stage.channel)).status == 503
+
+
+async def test_a_call_that_comes_early_is_held() -> None:
+    """Asking again and again, a thousand runners would hold up the lists that they wait for."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.runner()
+        stage.api.faults.fail("list", "*", Unreachable("down"), times=3)
+        await stage.restart()
+        begin = asyncio.get_running_loop().time()
+
+        assert (await runner.start(stage.channel)).status == 200
+        assert 0 < asyncio.get_running_loop().time() - begin < STARTING_SECONDS
+
+
+async def test_a_late_finish_is_known_by_a_job_that_nobody_follows() -> None:
+    """Its answer was lost: it may be said again long after the run was cleaned up, also to a new agent."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        token, record = runner.token(), runner.record("Succeeded").to_dict()
+        await runner.finish(stage.channel)
+        await stage.cleaned()
+        await stage.restart()
+
+        assert (await runner.call(stage.channel, "finish", token=token, **record)).status == 200
+        assert (await runner.call(stage.channel, "finish", token="x", **record)).status == 401
+        assert len(stage.agent.cache.jobs) == 0
 
 
 async def test_a_start_that_cannot_be_written_is_not_answered_with_leave() -> None:

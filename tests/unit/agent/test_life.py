@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from collections import Counter
 
 import pytest
 
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.names import LABEL_OVER
 from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
@@ -24,7 +26,45 @@ async def test_a_run_succeeds_and_leaves_its_job_only(mode: str) -> None:
         status = stage.status()
         assert stage.left() == [f"jobs/{status['jobName']}", f"pods/{runner.pod}"]
         assert (status["result"], status["exitCode"], status["workers"]) == (9900, 0, 2)
-        assert stage.api.read(JOBS, status["jobName"])["spec"]["ttlSecondsAfterFinished"] == 86400
+        job = stage.api.read(JOBS, status["jobName"])
+        assert job["spec"]["ttlSecondsAfterFinished"] == 86400
+        assert job["metadata"]["labels"][LABEL_OVER] == "true"
+
+
+async def test_a_static_run_costs_eight_writes() -> None:
+    """Workers that are there before the flow runs are written with its start, not on their own."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.runner()
+        await runner.start(stage.channel)
+        for phase in ("cluster", "running"):
+            await runner.beat(stage.channel, phase, workers=2)
+            await asyncio.sleep(0.5)
+        await runner.finish(stage.channel, workers=2)
+        await stage.cleaned()
+        await asyncio.sleep(60)
+
+        made = Counter(f"{verb} {plural}" for verb, plural, _ in stage.api.writes)
+        assert {what: n for what, n in made.items() if "events" not in what} == {
+            "patch/status flowruns": 5,
+            "create jobs": 1,
+            "create secrets": 1,
+            "patch jobs": 1,
+        }
+
+
+async def test_what_stays_for_its_log_is_not_followed() -> None:
+    """Ten thousand finished Jobs cost an agent neither memory nor time to start."""
+    async with playing() as stage:
+        stage.submit()
+        await (await stage.started()).finish(stage.channel)
+        await stage.cleaned()
+        await asyncio.sleep(1)
+        assert (len(stage.jobs()), len(stage.agent.cache.jobs)) == (1, 0)
+        await stage.restart()
+        await stage.agent.cache.wait_ready()
+
+        assert (len(stage.jobs()), len(stage.agent.cache.jobs)) == (1, 0)
 
 
 async def test_status_tells_the_story() -> None:

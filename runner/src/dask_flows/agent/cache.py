@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Protocol
 
 from dask_flows import names
@@ -33,7 +34,9 @@ class Cache:
     ) -> None:
         self.selector = f"{names.LABEL_MANAGED_BY}={names.MANAGER},{names.LABEL_INSTANCE}={release}"
         self.runs = Informer(api, FLOWRUNS, namespace, RunView.of, clock=clock)
-        self.jobs = Informer(api, JOBS, namespace, JobView.of, clock=clock, labels=self.selector)
+        # Thousands of Jobs that only stay for their logs would double the time that a restart takes.
+        living = f"{self.selector},!{names.LABEL_OVER}"
+        self.jobs = Informer(api, JOBS, namespace, JobView.of, clock=clock, labels=living)
         self.pods = Informer(api, PODS, namespace, PodView.of, clock=clock, labels=self.selector)
         self.warnings = Warnings(api, namespace, clock, self._on_warning)
         self._changed = changed
@@ -57,6 +60,13 @@ class Cache:
     async def wait_ready(self) -> None:
         """Wait until everything has been listed once."""
         await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
+
+    async def ready_within(self, seconds: float) -> bool:
+        """Wait for that, but not longer; returns whether it is so."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait_ready()
+        return self.ready
 
     def run_by_uid(self, uid: str) -> RunView | None:
         """Return the FlowRun of this UID."""

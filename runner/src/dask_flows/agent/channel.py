@@ -37,6 +37,7 @@ from dask_flows.outcome import CANCELLED, Outcome
 
 # Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
 USUAL_HOLD, LONGEST_HOLD = 10.0, 30.0  # proxies cut longer silences
+STARTING_SECONDS = 8.0  # for an agent that has just started; runners wait 10 s for an answer
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ class Channel:
             return Answer(503, {"message": f"the Kubernetes API does not take the write: {error}"})
 
     async def _admit(self, uid: str, attempt: int, token: str) -> RunView:
-        if not self._cache.ready:
+        # Held, not refused at once: a thousand runners that ask again and again would hold up the first lists.
+        if not await self._cache.ready_within(STARTING_SECONDS):
             raise Refused(503, "the agent is starting")
         view = self._cache.run_by_uid(uid)
         if view is None:
@@ -123,8 +125,8 @@ class Channel:
         memory = self._memories.of(Attempt.of(run)) if current else Memory()
         if anew or not memory.token_sha256:
             job = None if anew else self._cache.job_of(run.uid, attempt)
-            if job is None and current:
-                job = await self._witness.job(Attempt.of(run))
+            if job is None:  # the cache does not follow those of attempts that are over
+                job = await self._witness.job(replace(Attempt.of(run), number=attempt))
             if job is not None and job.owner_uid == run.uid:
                 memory.token_sha256 = job.token_sha256
         return memory.token_sha256
@@ -145,6 +147,8 @@ class Channel:
             return None if by == pod else status.started(pod, address, dashboard)
 
         await self._recorder.update(view.run, change)
+        # Most flows run in less than WORKERS_EVERY from now, and that is written with their workers.
+        memory.workers_written = memory.workers_written or self._clock.now().timestamp()
         return Answer(200, {"deadlineSeconds": left_for_attempt(seen.run, seen.deadline)})
 
     async def _beat(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:

@@ -16,9 +16,10 @@ from dask_flows.agent.witness import pods_now
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock
 from dask_flows.flowrun import FlowRun
-from dask_flows.kube.api import Api, remove
+from dask_flows.kube.api import Api, Object, remove
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import CONFIG_MAPS, JOBS, PODS
+from dask_flows.names import LABEL_OVER
 
 LOOK_AGAIN, LOOK_SELDOM = 1.0, 10.0
 EXIT_GRACE = 30.0  # a runner that has reported its outcome has nothing left to do
@@ -89,15 +90,18 @@ class Cleaner:
         if not seen.started_by and not any(pod.begun for pod in seen.runners):
             await remove(self._api, JOBS, attempt.namespace, seen.job.name, uid=seen.job.uid)
             return
+        if seen.job.over:
+            return
         runs = self._config.runs_of(seen.run.spec.profile)
         ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else runs.ttl
+        patch: Object = {"metadata": {"labels": {LABEL_OVER: "true"}}}
         if seen.job.ttl is None and ttl is not None:
-            patch = {"spec": {"ttlSecondsAfterFinished": ttl}}
-            try:
-                job = await self._api.patch(JOBS, attempt.namespace, seen.job.name, patch)
-            except NotFound:
-                return
-            self._cache.jobs.assume(job)  # else the next look does it again
+            patch["spec"] = {"ttlSecondsAfterFinished": ttl}
+        try:
+            job = await self._api.patch(JOBS, attempt.namespace, seen.job.name, patch)
+        except NotFound:
+            return
+        self._cache.jobs.assume(job)  # else the next look does it again
 
     async def _runner_ended(self, seen: Observed) -> bool:
         alive = [pod for pod in seen.runners if not pod.ended]

@@ -91,6 +91,7 @@ class JobView:
     plan: str
     ttl: int | None
     finished: bool
+    over: bool
     deleting: bool
 
     @classmethod
@@ -113,6 +114,7 @@ class JobView:
             plan=text(annotations, names.ANNOTATION_PLAN) if not finished else "",
             ttl=count(spec.get("ttlSecondsAfterFinished")),
             finished=finished,
+            over=names.LABEL_OVER in mapping(meta.get("labels")),
             deleting="deletionTimestamp" in meta,
             **_ours(meta),
         )

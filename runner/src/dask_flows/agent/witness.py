@@ -32,8 +32,10 @@ class Witness:
             job = await self._api.get(JOBS, attempt.namespace, attempt.base)
         except NotFound:
             return None
-        self._cache.jobs.assume(job)
-        return JobView.of(job)
+        view = JobView.of(job)
+        if not view.over:  # the cache follows no others, and would keep it
+            self._cache.jobs.assume(job)
+        return view
 
 
 async def pods_now(api: Api, attempt: Attempt) -> list[Object]:
