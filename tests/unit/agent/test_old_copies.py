@@ -32,26 +32,6 @@ def deaf(informer: Informer[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         see(event)
 
 
-async def test_an_end_that_is_not_listed_yet_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new agent begins before it has read the pods that ended well: their records are asked for."""
-    read = Informer._read_pages
-
-    async def slowly(self: Informer[Any], present: set[str], **selector: str) -> str:
-        await asyncio.sleep(0 if selector or self.resource is not PODS else 60)
-        return await read(self, present, **selector)
-
-    async with playing("static") as stage:
-        stage.submit()
-        runner = await stage.started()
-        await stage.kill_agent()
-        runner.die(0, "Succeeded", result=7)
-        monkeypatch.setattr(Informer, "_read_pages", slowly)
-        await stage.restart()
-        await asyncio.sleep(10)
-
-        assert (stage.phase(), stage.status()["result"]) == ("Succeeded", 7)
-
-
 @pytest.mark.parametrize(
     ("mode", "late"), [("static", "jobs"), ("ephemeral", "jobs"), ("ephemeral", "pods")]
 )

@@ -1,7 +1,7 @@
 """Rules of the informer: complete, never going back, never ending, never spinning."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,17 +34,10 @@ async def following(api: FakeApi) -> AsyncIterator[tuple[Informer[str], list[Cha
     informer = Informer(api, PODS, "ns", project, clock=LoopClock(), labels="mine=yes")
     changes: list[Change] = []
     informer.subscribe(lambda *change: changes.append(change))
-    async with background(informer.run()):
+    task = asyncio.create_task(informer.run())
+    try:
         await asyncio.wait_for(informer.synced.wait(), 60)
         yield informer, changes
-
-
-@asynccontextmanager
-async def background(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let it work meanwhile."""
-    task = asyncio.create_task(work)
-    try:
-        yield
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -78,28 +71,6 @@ async def test_long_lists_come_in_pages() -> None:
     async with following(api) as (informer, _):
         assert len(informer) == 301
         assert requests(api, "list") == 4
-
-
-async def test_what_is_needed_soonest_is_listed_first() -> None:
-    """Work begins with it; the rest follows, once, and nothing is told twice."""
-    api = FakeApi()
-    for number in range(150):
-        api.add(PODS, {**pod(f"old-{number}", "1"), "status": {"phase": "Succeeded"}})
-    api.add(PODS, {**pod("new", "1"), "status": {"phase": "Running"}})
-    informer = Informer(
-        api, PODS, "ns", project, clock=LoopClock(), soonest="status.phase!=Succeeded"
-    )
-    told: list[tuple[str, bool]] = []
-    informer.subscribe(lambda name, *_: told.append((name, informer.synced.is_set())))
-    async with background(informer.run()):
-        await asyncio.sleep(1)
-        api.store.forget_history()
-        await asyncio.sleep(5)
-
-    assert told[0] == ("new", False)
-    assert {synced for _, synced in told[1:]} == {True}
-    assert (len(informer), len(told)) == (151, 151)
-    assert requests(api, "list") == 1 + 2 + 2
 
 
 async def test_a_version_that_is_too_old_means_one_new_list() -> None:

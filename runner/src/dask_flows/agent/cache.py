@@ -37,15 +37,7 @@ class Cache:
         # Thousands of Jobs that only stay for their logs would double the time that a restart takes.
         living = f"{self.selector},!{names.LABEL_OVER}"
         self.jobs = Informer(api, JOBS, namespace, JobView.of, clock=clock, labels=living)
-        self.pods = Informer(
-            api,
-            PODS,
-            namespace,
-            PodView.of,
-            clock=clock,
-            labels=self.selector,
-            soonest="status.phase!=Succeeded",  # what is missing is asked for, see Witness
-        )
+        self.pods = Informer(api, PODS, namespace, PodView.of, clock=clock, labels=self.selector)
         self.warnings = Warnings(api, namespace, clock, self._on_warning)
         self._changed = changed
         self._run_names: dict[str, str] = {}
@@ -62,11 +54,11 @@ class Cache:
 
     @property
     def ready(self) -> bool:
-        """Whether everything has been listed once, but pods that are of interest for their logs only."""
+        """Whether everything has been listed once."""
         return all(informer.synced.is_set() for informer in self.informers)
 
     async def wait_ready(self) -> None:
-        """Wait for that."""
+        """Wait until everything has been listed once."""
         await asyncio.gather(*(informer.synced.wait() for informer in self.informers))
 
     async def ready_within(self, seconds: float) -> bool:

@@ -57,12 +57,10 @@ class Informer(Generic[T]):
         clock: Clock,
         labels: str = "",
         fields: str = "",
-        soonest: str = "",
         rhythm: Rhythm = USUAL,
     ) -> None:
-        """Prepare to follow; ``soonest`` are the fields of those without which nothing can begin."""
         self.resource = resource
-        self.synced = asyncio.Event()  # all, or all of the soonest, have been listed once
+        self.synced = asyncio.Event()
         self.last_sign = clock.monotonic()
         self.ends: Counter[str] = Counter()  # how often following ended, by the reason
         self.lists: Counter[str] = Counter()  # how often everything was listed, by the reason
@@ -71,7 +69,6 @@ class Informer(Generic[T]):
         self._project = project
         self._clock = clock
         self._selector = {"labels": labels, "fields": fields}
-        self._soonest = soonest
         self._rhythm = rhythm
         self._backoff = Backoff(rhythm.first_pause, rhythm.longest_pause)
         self._handlers: list[Handler[T]] = []
@@ -164,9 +161,6 @@ class Informer(Generic[T]):
         present: set[str] = set()
         try:
             async with asyncio.timeout(self._rhythm.listing):
-                if self._soonest and not self.synced.is_set():
-                    await self._read_pages(set(), fields=self._soonest)
-                    self.synced.set()
                 position = await self._read_pages(present)
         except TimeoutError as error:
             raise KubeError(f"listing took over {self._rhythm.listing:.0f} s") from error
@@ -181,10 +175,10 @@ class Informer(Generic[T]):
         self._listed = self._clock.monotonic()
         self.synced.set()
 
-    async def _read_pages(self, present: set[str], **selector: str) -> str:
+    async def _read_pages(self, present: set[str]) -> str:
         """Take all objects, page by page so that no more is held at once; returns the version."""
         position = ""
-        listed = pages(self._api, self.resource, self._namespace, **self._selector | selector)
+        listed = pages(self._api, self.resource, self._namespace, **self._selector)
         async with aclosing(listed) as all_pages:
             async for page in all_pages:
                 self._sign()
