@@ -154,6 +154,19 @@ async def test_a_late_finish_is_known_by_a_job_that_nobody_follows() -> None:
         assert len(stage.agent.cache.jobs) == 0
 
 
+@pytest.mark.parametrize("attempt", [0, 3, 999999])
+async def test_numbers_of_no_attempt_cost_the_api_server_nothing(attempt: int) -> None:
+    """Whoever reaches the port may send them."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        before = len(stage.api.requests)
+
+        assert (await runner.start(stage.channel, of_attempt=attempt)).status == 404
+        assert (await runner.start(stage.channel, token="x")).status == 401
+        assert len(stage.api.requests) == before + 1
+
+
 async def test_a_start_that_cannot_be_written_is_not_answered_with_leave() -> None:
     """503 until the API server takes the write."""
     async with playing() as stage:

@@ -6,7 +6,9 @@ from collections import Counter
 
 import pytest
 
+from dask_flows.agent.steps import step_of
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.kube.through import Call
 from dask_flows.names import LABEL_OVER
 from fakes.stage import playing
 
@@ -51,6 +53,23 @@ async def test_a_static_run_costs_eight_writes() -> None:
             "create secrets": 1,
             "patch jobs": 1,
         }
+
+
+async def test_a_job_that_stays_for_ever_is_not_followed_either() -> None:
+    """Without a time to live, the same write has a name, as all have."""
+    runs = {"startDeadlineSeconds": 600, "deadlineSeconds": None, "ttlSecondsAfterFinished": None}
+    async with playing("static", runs=runs) as stage:
+        stage.submit()
+        await (await stage.started()).finish(stage.channel)
+        await stage.cleaned()
+        await asyncio.sleep(1)
+        job = stage.api.read(JOBS, stage.jobs()[0])
+        patch = {"metadata": {"labels": {LABEL_OVER: "true"}}}
+
+        assert "ttlSecondsAfterFinished" not in job["spec"]
+        assert job["metadata"]["labels"][LABEL_OVER] == "true"
+        assert len(stage.agent.cache.jobs) == 0
+        assert step_of(Call("patch", JOBS, job["metadata"]["name"], patch)) == "ttl"
 
 
 async def test_what_stays_for_its_log_is_not_followed() -> None:

@@ -32,6 +32,21 @@ def deaf(informer: Informer[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[N
         see(event)
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["starting", "running"])
+async def test_a_label_that_somebody_plants_ends_nothing(begun: bool) -> None:
+    """A Job with it is not followed; before it is taken for gone the API server is asked, and believed."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await (stage.started() if begun else stage.runner())
+        stage.api.change(JOBS, stage.jobs()[0], {"metadata": {"labels": {names.LABEL_OVER: "x"}}})
+        await asyncio.sleep(30)
+        assert stage.phase() in ("Starting", "Running")
+        assert (await runner.start(stage.channel)).status == 200
+        await runner.finish(stage.channel)
+
+        assert stage.phase() == "Succeeded"
+
+
 @pytest.mark.parametrize(
     ("mode", "late"), [("static", "jobs"), ("ephemeral", "jobs"), ("ephemeral", "pods")]
 )

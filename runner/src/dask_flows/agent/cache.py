@@ -63,6 +63,8 @@ class Cache:
 
     async def ready_within(self, seconds: float) -> bool:
         """Wait for that, but not longer; returns whether it is so."""
+        if self.ready:
+            return True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait_ready()

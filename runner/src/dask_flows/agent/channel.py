@@ -37,7 +37,7 @@ from dask_flows.outcome import CANCELLED, Outcome
 
 # Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
 USUAL_HOLD, LONGEST_HOLD = 10.0, 30.0  # proxies cut longer silences
-STARTING_SECONDS = 8.0  # for an agent that has just started; runners wait 10 s for an answer
+STARTING_SECONDS = 5.0  # for an agent that has just started; runners wait 10 s for an answer
 
 
 @dataclass(frozen=True)
@@ -103,33 +103,34 @@ class Channel:
         view = self._cache.run_by_uid(uid)
         if view is None:
             raise Refused(404, "there is no such FlowRun")
-        expected = await self._expected(view.run, attempt)
-        if not expected:
-            raise Refused(404, "there is no Job for this attempt")
-        if not _is_one_of(token, expected) and not _is_one_of(
-            token, await self._expected(view.run, attempt, anew=True)
-        ):
-            raise Refused(401, "the token is not this attempt's")
+        if not 0 < attempt <= view.run.attempt + 1:  # the copy may be one attempt old
+            raise Refused(404, "there is no such attempt")
+        await self._check(token, view.run, attempt)
         return await self._anew(view) if attempt > view.run.attempt else view
 
     async def _anew(self, view: RunView) -> RunView:
         """Return the run as the API server has it: a refusal is final, so no old copy may cause it."""
         return replace(view, run=await self._recorder.read(view.run))
 
-    async def _expected(self, run: FlowRun, attempt: int, *, anew: bool = False) -> str:
-        """Return the hashes of the attempt's tokens; remembered, so that they outlive the Job.
+    async def _check(self, token: str, run: FlowRun, attempt: int) -> None:
+        """Refuse a token that is not the attempt's; its hashes are remembered, so that they outlive the Job.
 
-        Another agent may have added one: ``anew`` asks the API server for the Job.
+        The cache follows no Job of an attempt that is over, and another agent may have added a token: then the
+        API server is asked, once.
         """
         current = attempt == run.attempt and not _cleaned_up(run)
         memory = self._memories.of(Attempt.of(run)) if current else Memory()
-        if anew or not memory.token_sha256:
-            job = None if anew else self._cache.job_of(run.uid, attempt)
-            if job is None:  # the cache does not follow those of attempts that are over
-                job = await self._witness.job(replace(Attempt.of(run), number=attempt))
-            if job is not None and job.owner_uid == run.uid:
-                memory.token_sha256 = job.token_sha256
-        return memory.token_sha256
+        if not memory.token_sha256 and (job := self._cache.job_of(run.uid, attempt)) is not None:
+            memory.token_sha256 = job.token_sha256
+        if _is_one_of(token, memory.token_sha256):
+            return
+        job = await self._witness.job(replace(Attempt.of(run), number=attempt))
+        if job is not None and job.owner_uid == run.uid:
+            memory.token_sha256 = job.token_sha256
+        if not memory.token_sha256:
+            raise Refused(404, "there is no Job for this attempt")
+        if not _is_one_of(token, memory.token_sha256):
+            raise Refused(401, "the token is not this attempt's")
 
     async def _start(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
         pod = _text(body, "podUid")

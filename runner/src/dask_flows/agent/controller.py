@@ -110,8 +110,8 @@ class Controller:
         seen = await self.observe(view, memory)
         step = decide(seen, self._clock.now())
         if rests_on_absence(step, seen):
-            await self._witness.look(Attempt.of(view.run))
-            seen = await self.observe(view, memory)
+            job = await self._witness.look(Attempt.of(view.run))
+            seen = replace(await self.observe(view, memory), job=job)
             step = decide(seen, self._clock.now())
         try:
             return await self._perform(step, seen, memory)

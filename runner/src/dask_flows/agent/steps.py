@@ -22,7 +22,7 @@ from dask_flows.kube.resources import (
     SERVICES,
 )
 from dask_flows.kube.through import Call
-from dask_flows.names import ANNOTATION_TOKEN, LABEL_COMPONENT
+from dask_flows.names import ANNOTATION_TOKEN, LABEL_COMPONENT, LABEL_OVER
 
 # Each with what it means for a run, in the order of a whole life.
 STEPS: dict[str, str] = {
@@ -49,7 +49,7 @@ STEPS: dict[str, str] = {
     "delete-cluster": "a Dask pod of the attempt goes (T6)",
     "delete-service": "its Service goes (T6)",
     "delete-job": "a Job whose pod never began goes",
-    "ttl": "the finished Job gets its time to live (T7)",
+    "ttl": "the Job gets its time to live, and the label of those that nobody waits for (T7)",
     "delete-configmap": "the plan goes (T6)",
     "cleaned": "status: nothing is left of the attempt but its Job",
     "blocked": "status of a run that is over: why its objects cannot be removed",
@@ -141,7 +141,7 @@ def _of_phase_kept(patch: dict[str, Any]) -> str:
 
 
 def _of_job(patch: dict[str, Any]) -> str:
-    if "ttlSecondsAfterFinished" in patch.get("spec", {}):
+    if LABEL_OVER in patch.get("metadata", {}).get("labels", {}):
         return "ttl"
     return "token" if ANNOTATION_TOKEN in patch.get("metadata", {}).get("annotations", {}) else ""
 

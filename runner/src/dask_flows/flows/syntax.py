@@ -16,7 +16,7 @@ def parsed(source: str | bytes) -> ast.Module:
 def unspoiled(call: Callable[[], T]) -> T:
     """Return what a call that parses returns, as the formatting of a traceback does, too.
 
-    CPython before 3.11.8 and 3.12.2 counts the depth of all parsers of a process in one place: where garbage is
+    CPython before 3.11.8 counts the depth of all parsers of a process in one place: where garbage is
     collected in the middle and a finalizer parses (it logs a traceback), the outer one raises SystemError though
     nothing is wrong (python/cpython#106905). The garbage is gone then, and it is called again.
     """
