@@ -53,9 +53,8 @@ class Bench:
         wanted, seen = list(names), self.observer.runs
         left = wanted[::-1]
 
-        def over() -> (
-            bool
-        ):  # asked after each change: looking at all of them would be most of our work
+        def over() -> bool:
+            # Asked after each change: looking at all of them would be most of our work.
             while left and left[-1] in seen and seen[left[-1]].ended:
                 left.pop()
             return not left

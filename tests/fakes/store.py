@@ -42,12 +42,12 @@ class Store:
     def put(self, resource: Resource, namespace: str, obj: Object) -> Object:
         """Store an object under the next version and tell the watches."""
         key = (resource.plural, namespace, obj["metadata"]["name"])
-        kind = MODIFIED if key in self.objects else ADDED
+        before = self.objects.get(key)
         self.version += 1
         obj["metadata"]["resourceVersion"] = str(self.version)
-        before = self.objects.get(key)
         self.objects[key] = obj
-        self._note(resource, namespace, Event(kind, clone(obj)), before)
+        event = Event(MODIFIED if before else ADDED, clone(obj))
+        self._note(Change(self.version, resource, namespace, event, before))
         return clone(obj)
 
     def drop(self, resource: Resource, namespace: str, name: str) -> None:
@@ -55,7 +55,8 @@ class Store:
         gone = self.objects.pop((resource.plural, namespace, name))
         self.version += 1
         gone["metadata"]["resourceVersion"] = str(self.version)
-        self._note(resource, namespace, Event(DELETED, clone(gone)), gone)
+        event = Event(DELETED, clone(gone))
+        self._note(Change(self.version, resource, namespace, event, gone))
 
     def owned_by(self, uid: str) -> list[tuple[str, str, str]]:
         """Return the keys of the objects that have this owner."""
@@ -75,10 +76,8 @@ class Store:
         self.oldest = self.version
         self._wake()
 
-    def _note(
-        self, resource: Resource, namespace: str, event: Event, before: Object | None
-    ) -> None:
-        self.history.append(Change(self.version, resource, namespace, event, before))
+    def _note(self, change: Change) -> None:
+        self.history.append(change)
         self._wake()
 
     def _wake(self) -> None:
@@ -103,13 +102,10 @@ def selected(obj: Object, labels: str, fields: str) -> bool:
 def seen_through(change: Change, labels: str, fields: str) -> Event | None:
     """Return what a watch with selectors is told: what they do not fit any more is deleted to it, as it was."""
     new, before = change.event.object, change.before
-    fits = selected(new, labels, fields)
     fitted = before is not None and selected(before, labels, fields)
-    if change.event.type == DELETED or (fits and fitted):
-        return Event(change.event.type, clone(new)) if fits else None
-    if fits:
-        return Event(ADDED, clone(new))
-    if before is None or not fitted:
+    if selected(new, labels, fields):
+        return Event(change.event.type if fitted else ADDED, clone(new))
+    if not fitted:
         return None
     gone = clone(before)
     gone["metadata"]["resourceVersion"] = new["metadata"]["resourceVersion"]

@@ -8,7 +8,8 @@ from dask_flows.agent.channel import STARTING_SECONDS
 from dask_flows.kube.errors import Conflict, Unreachable
 from dask_flows.kube.resources import FLOWRUNS, JOBS
 from fakes.faults import AFTER
-from fakes.stage import playing
+from fakes.runner import FakeRunner
+from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
 
@@ -115,13 +116,19 @@ async def test_an_attempt_that_is_over_or_not_there_yet() -> None:
         assert (await runner.start(stage.channel, token=token, of_attempt=2)).status == 404
 
 
+async def outlives(stage: Stage, failures: int) -> FakeRunner:
+    """Return a runner whose agent has just been replaced by one that cannot list at first."""
+    stage.submit()
+    runner = await stage.runner()
+    stage.api.faults.fail("list", "*", Unreachable("down"), times=failures)
+    await stage.restart()
+    return runner
+
+
 async def test_an_agent_that_is_starting_says_so() -> None:
     """Before the first lists are complete nothing can be decided."""
     async with playing() as stage:
-        stage.submit()
-        runner = await stage.runner()
-        stage.api.faults.fail("list", "*", Unreachable("down"), times=100)
-        await stage.restart()
+        runner = await outlives(stage, failures=100)
 
         assert (await runner.start(stage.channel)).status == 503
 
@@ -129,10 +136,7 @@ async def test_an_agent_that_is_starting_says_so() -> None:
 async def test_a_call_that_comes_early_is_held() -> None:
     """Asking again and again, a thousand runners would hold up the lists that they wait for."""
     async with playing() as stage:
-        stage.submit()
-        runner = await stage.runner()
-        stage.api.faults.fail("list", "*", Unreachable("down"), times=3)
-        await stage.restart()
+        runner = await outlives(stage, failures=3)
         begin = asyncio.get_running_loop().time()
 
         assert (await runner.start(stage.channel)).status == 200

@@ -1,8 +1,8 @@
 """Remove what no live attempt needs: the net below every other way of cleaning up.
 
 At the start, every ten minutes, and when something was made too late, all objects with this release's
-labels are compared with the FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and cleaned up and it is not
-the finished Job or its pod, which stay for the logs. A FlowRun is called gone, and an unfinished
+labels are compared with the FlowRuns. An object goes if its FlowRun is gone, or if its attempt is over and
+cleaned up and it is not the finished Job or its pod, which stay for the logs. A FlowRun is called gone, and an unfinished
 Job one that was made too late, only after the API server has said so itself.
 
 A release keeps thousands of finished Jobs, so lists are read page by page, and only what may have to go
