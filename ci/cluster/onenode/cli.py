@@ -33,7 +33,8 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("up", help="build what is missing, start what is not running, wait")
+    up = commands.add_parser("up", help="build what is missing, start what is not running, wait")
+    up.add_argument("--empty", action="store_true", help="first forget all objects, keep images")
     down = commands.add_parser("down", help="stop everything `up` started")
     down.add_argument("--wipe", action="store_true", help="also delete the cluster's state")
     build = commands.add_parser("build", help="build all programs, helm and ct included")
@@ -93,7 +94,7 @@ def _run(options: argparse.Namespace) -> int:
 def _change(cluster: Cluster, options: argparse.Namespace) -> None:
     match options.command:
         case "up":
-            cluster.up()
+            cluster.up(empty=options.empty)
         case "down":
             cluster.down(wipe=options.wipe)
         case "restart":

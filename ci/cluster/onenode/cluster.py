@@ -61,10 +61,13 @@ class Cluster:
             tools.clean_builds(self.paths)
             tools.build(wanted, self.paths, self.progress)
 
-    def up(self) -> None:
-        """Start what is not running, and return when pods can be made."""
+    def up(self, empty: bool = False) -> None:
+        """Start what is not running, and return when pods can be made; `empty` forgets objects."""
         prerequisites.check_running()
         self.build(lambda tool: tool.for_cluster)
+        if empty:
+            self.down()
+            shutil.rmtree(self.paths.etcd, ignore_errors=True)
         before = datetime.now(UTC).replace(microsecond=0)
         if not self._running():
             leftovers.clean(self.paths)

@@ -46,7 +46,7 @@ def _etcd(paths: Paths) -> Component:
     peer = "http://127.0.0.1:2380"
     argv = (
         f"{paths.bin}/etcd",
-        f"--data-dir={paths.cluster}/etcd",
+        f"--data-dir={paths.etcd}",
         f"--listen-client-urls={ETCD}",
         f"--advertise-client-urls={ETCD}",
         f"--listen-peer-urls={peer}",

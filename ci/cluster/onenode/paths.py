@@ -50,6 +50,10 @@ class Paths:
         return self.cluster / "pids"
 
     @property
+    def etcd(self) -> Path:
+        return self.cluster / "etcd"
+
+    @property
     def kubelet(self) -> Path:
         return self.cluster / "kubelet"
 

@@ -44,6 +44,7 @@ def test_exports_are_quoted_for_the_shell():
     "line",
     [
         "up",
+        "up --empty",
         "down --wipe",
         "build --install",
         "load a b",
