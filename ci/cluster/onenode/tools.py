@@ -1,11 +1,12 @@
 """The programs built from source: one table of pins, one way to build."""
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from onenode import shell
@@ -24,12 +25,22 @@ _CNI = "github.com/containernetworking/plugins/plugins"
 
 
 @dataclass(frozen=True)
+class Edit:
+    """Describe a change of a source file: a mistake that no release has mended."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
 class Tool:
     """Describe one build.
 
     `packages` maps a binary's name to its Go package. Without `module` a package carries its
     version (`path@v1`); with it, the versions are in `tools/<module>/go.mod`, because the tools
     need different versions of the same modules. `links` are more names for the first binary.
+    `edits` change a copy of the sources of `origin` (`module@v1`), where the package is then built.
     """
 
     name: str
@@ -40,6 +51,9 @@ class Tool:
     cgo: bool = False
     links: tuple[str, ...] = ()
     for_cluster: bool = True
+    # Not in the repr, from which keys are made: no other tool is built again because one has these.
+    origin: str = field(default="", repr=False)
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
 
 
 def _variables(values: Mapping[str, str]) -> str:
@@ -117,7 +131,22 @@ TOOLS: tuple[Tool, ...] = (
         ldflags=_helm3_version(),
         for_cluster=False,
     ),
-    Tool("kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok@v0.8.0"}, for_cluster=False),
+    Tool(
+        "kwok",
+        {"kwok": "./cmd/kwok"},
+        origin="sigs.k8s.io/kwok@v0.8.0",
+        edits=(
+            # It asks for every watch from the beginning, also when one goes on after its time-out of some
+            # minutes: all pods come again, one by one. With thousands the API server takes it for hung
+            # before it has seen them all, and ends the watch: from then on it does nothing else.
+            Edit(
+                "pkg/utils/informer/event.go",
+                "if !o.EnableListPager || o.EnableStreamWatch {",
+                'if opts.ResourceVersion == "" && (!o.EnableListPager || o.EnableStreamWatch) {',
+            ),
+        ),
+        for_cluster=False,
+    ),
     Tool(
         "ct",
         {"ct": "github.com/helm/chart-testing/v3/ct"},
@@ -130,6 +159,8 @@ TOOLS: tuple[Tool, ...] = (
 def key(tool: Tool, modules: Path = MODULES) -> str:
     """Hash everything that decides what the build gives: pins, flags, go.mod, sources."""
     digest = hashlib.sha256(repr(tool).encode())
+    if tool.edits:
+        digest.update(repr((tool.origin, tool.edits)).encode())
     if tool.module:
         for file in sorted((modules / tool.module).iterdir()):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -176,20 +207,44 @@ def _compile(tool: Tool, package: str, out: Path, paths: Paths) -> None:
         command(tool, package, out),
         seconds=BUILD_SECONDS,
         env=_environment(tool, out.parent),
-        cwd=MODULES / tool.module if tool.module else paths.bin,
+        cwd=_sources(tool, out.parent, paths),
     )
     log.write_text(done.stdout + done.stderr)
     if done.returncode != 0:
         tail = "\n".join(done.stderr.strip().splitlines()[-15:])
         raise ClusterError(f"the build of {tool.name} failed:\n{tail}\n", where=str(log))
-    if not tool.module:
+    if not (tool.module or tool.edits):
         installed = out.parent / Path(package.partition("@")[0]).name
         installed.rename(out)
 
 
+def _sources(tool: Tool, folder: Path, paths: Paths) -> Path:
+    """Return where to build: in the tool's own module, in an edited copy, or anywhere."""
+    if not tool.edits:
+        return MODULES / tool.module if tool.module else paths.bin
+    said = shell.run(["go", "mod", "download", "-json", tool.origin], seconds=BUILD_SECONDS)
+    copy = folder / "sources"
+    shutil.copytree(json.loads(said)["Dir"], copy, copy_function=shutil.copyfile)
+    for path in (copy, *copy.rglob("*/")):
+        path.chmod(0o755)  # Go keeps its own read-only
+    for edit in tool.edits:
+        apply(edit, copy)
+    return copy
+
+
+def apply(edit: Edit, sources: Path) -> None:
+    """Change a file; raises ClusterError if it is not the one that the edit was made for."""
+    file = sources / edit.file
+    text = file.read_text()
+    if text.count(edit.old) != 1:
+        raise ClusterError(f"an edit does not fit: `{edit.old}`", where=edit.file)
+    file.write_text(text.replace(edit.old, edit.new))
+
+
 def command(tool: Tool, package: str, out: Path) -> list[str]:
     """Return the go command; the flags leave no path of this machine in the binary."""
-    verb = ["build", "-mod=mod", "-o", str(out)] if tool.module else ["install"]
+    local = tool.module or tool.edits
+    verb = ["build", "-mod=mod", "-o", str(out)] if local else ["install"]
     flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {tool.ldflags}".strip()]
     tags = ["-tags", tool.tags] if tool.tags else []
     return ["go", *verb, *flags, *tags, package]
