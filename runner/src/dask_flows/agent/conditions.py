@@ -19,12 +19,12 @@ Condition = Mapping[str, Any]
 
 def condition(run: FlowRun, kind: str) -> Condition | None:
     """Return a condition of the run if it is True."""
-    return condition_in(run.status, kind)
+    return condition_in(run.status.get("conditions") or [], kind)
 
 
-def condition_in(status: Mapping[str, Any], kind: str) -> Condition | None:
-    """Return a condition of a status if it is True."""
-    for found in status.get("conditions") or []:
+def condition_in(conditions: Iterable[Any], kind: str) -> Condition | None:
+    """Return one of these conditions if it is True."""
+    for found in conditions:
         if found.get("type") == kind and found.get("status") == "True":
             return found if isinstance(found, Mapping) else None
     return None

@@ -1,6 +1,7 @@
 """Put the agent together and run it until it is told to stop."""
 
 import asyncio
+import gc
 import logging
 import signal
 from contextlib import AsyncExitStack, suppress
@@ -48,6 +49,9 @@ from dask_flows.kube.resources import LEASES
 log = logging.getLogger("dask_flows.agent")
 
 WORKERS = 8
+# New objects until Python looks for cycles. Its usual 700 come ten times with each page of a list; there are
+# hardly any cycles in it, and looking takes as long as reading.
+GARBAGE = 50_000
 
 
 class Agent:
@@ -174,6 +178,8 @@ class Options:
 def main(path: Path, options: Options) -> int:
     """Run the agent with the configuration at ``path``; returns its exit code."""
     log_to_stderr(options.log_level, options.log_format)
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
     return asyncio.run(run(load_agent_config(path), options))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dask_flows import names
 from dask_flows.agent.conditions import CLEANED_UP, condition_in
 from dask_flows.agent.shapes import (
+    DECIDING,
     count,
     identified,
     mapping,
@@ -50,7 +51,7 @@ class RunView:
     def of(cls, obj: Object) -> "RunView":
         """Project a FlowRun; never fails for a bad spec or status, only for one without identity."""
         meta = identified(obj, "namespace")
-        status, invalid = status_of(obj)
+        status, invalid = status_of(_shortened(obj))
         spec = NO_SPEC
         if _is_over(status):
             status = _remains(status)
@@ -174,8 +175,19 @@ class PodView:
         return termination(self.obj, self.component)
 
 
+def _shortened(obj: Object) -> Object:
+    """Return a run that is over with nothing but what remains: a restart reads thousands of them."""
+    status = mapping(obj.get("status"))
+    conditions = mappings(status.get("conditions"))
+    if text(status, "phase") not in TERMINAL or not condition_in(conditions, CLEANED_UP):
+        return obj
+    kept = {key: status[key] for key in (*REMAINS, *DECIDING) if key in status}
+    return {"status": {**kept, "conditions": CLEANED}}
+
+
 def _is_over(status: Mapping[str, Any]) -> bool:
-    return status.get("phase") in TERMINAL and condition_in(status, CLEANED_UP) is not None
+    conditions = status.get("conditions") or []
+    return status.get("phase") in TERMINAL and condition_in(conditions, CLEANED_UP) is not None
 
 
 def _remains(status: Mapping[str, Any]) -> dict[str, Any]:

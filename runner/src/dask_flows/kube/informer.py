@@ -2,7 +2,7 @@
 
 - Lists in pages, then watches with bookmarks; a dead resourceVersion (410) means: list again.
 - Never ends and never spins: after any error it waits 0.5 to 10 s, or what ``Retry-After`` asks.
-- A watch lasts 4 to 5 minutes and is cut after 70 s of silence; every 10 minutes it lists again.
+- A watch lasts 4 to 5 minutes and is cut after 70 s of silence; every 10 minutes it lists again beside it.
 - Keeps a projection of each object. An object that cannot be projected is logged and left out.
 - Never goes back: older copies than the one at hand are dropped, whoever sent them.
 - ``assume`` takes the answer to our own write, so that nobody acts on a copy from before it.
@@ -109,9 +109,10 @@ class Informer(Generic[T]):
     async def _round(self) -> float:
         """List if it is time, and watch; returns the pause before the next round, in seconds."""
         try:
-            if not self._position or self._age_of_list() >= self._rhythm.relist:
+            if not self._position:
                 await self._list()
-            pause = await self._watch()
+            again = self._age_of_list() >= self._rhythm.relist
+            pause = await (self._watch_and_list() if again else self._watch())
             self.ends["Ended"] += 1
         except (Gone, Invalid) as error:  # Invalid: the position is one that no server gives
             self.ends[type(error).__name__] += 1
@@ -131,6 +132,16 @@ class Informer(Generic[T]):
 
     def _age_of_list(self) -> float:
         return self._clock.monotonic() - self._listed
+
+    async def _watch_and_list(self) -> float:
+        """List again beside the watch: with thousands of objects changes would wait for seconds."""
+        # To its end also if the watch fails: perhaps only a list gives a position that is right.
+        pause, listed = await asyncio.gather(self._watch(), self._list(), return_exceptions=True)
+        if isinstance(pause, BaseException):
+            raise pause
+        if listed is not None:
+            raise listed
+        return pause
 
     async def _watch(self) -> float:
         started, before = self._clock.monotonic(), self._position
@@ -170,8 +181,12 @@ class Informer(Generic[T]):
         for name in [n for n in self._objects if n not in present]:
             if versions.reaches(horizon, self._versions.get(name)):  # else made after the list
                 self._drop(name, horizon)
-        self._versions = {n: v for n, v in self._versions.items() if n in self._objects}
-        self._position = position
+        self._versions = {
+            n: v
+            for n, v in self._versions.items()
+            if n in self._objects or not versions.reaches(horizon, v)  # deleted after the list
+        }
+        self._advance(position)
         self._listed = self._clock.monotonic()
         self.synced.set()
 
@@ -187,6 +202,7 @@ class Informer(Generic[T]):
                 ):  # the server was restored from a backup: believe it
                     self._versions.clear()
                     self._horizon = None
+                    self._position = ""
                 position = page.resource_version
                 for obj in page.items:
                     present.add(versions.name_of(obj))
@@ -201,8 +217,11 @@ class Informer(Generic[T]):
                 self._drop(name, number)
         elif event.type != BOOKMARK:
             self._take(event.object)
-        if versions.reaches(versions.parse(version), versions.parse(self._position)):
-            self._position = version or self._position
+        self._advance(version)
+
+    def _advance(self, position: str) -> None:
+        if versions.reaches(versions.parse(position), versions.parse(self._position)):
+            self._position = position or self._position
 
     def _take(self, obj: Object, *, listed: bool = False) -> None:
         name = versions.name_of(obj)
