@@ -77,6 +77,7 @@ async def burst(bench: Bench, part: str, count: int) -> list[Row]:
 
 async def steady(bench: Bench, minutes: float) -> list[Row]:
     """Create one run after the other, evenly."""
+    await bench.until_idle()
     usage = Usage(bench)
     count = round(PER_MINUTE * minutes)
     present = len(bench.observer.runs)

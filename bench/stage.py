@@ -4,7 +4,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,19 +51,26 @@ class Bench:
     async def until_ended(self, names: Iterable[str]) -> list[Seen]:
         """Wait until all of these have ended; returns what was seen of them."""
         wanted, seen = list(names), self.observer.runs
-        left = wanted[::-1]
-
-        def over() -> bool:
-            # Asked after each change: looking at all of them would be most of our work.
-            while left and left[-1] in seen and seen[left[-1]].ended:
-                left.pop()
-            return not left
-
-        await self.observer.until(over, 60 + PATIENCE * len(wanted))
+        await self._until(wanted, lambda run: run.ended is not None)
         bad = [name for name in wanted if seen[name].phase != "Succeeded"]
         if bad:
             raise SystemExit(f"{len(bad)} runs did not succeed, such as {seen[bad[0]]}")
         return [seen[name] for name in wanted]
+
+    async def until_idle(self) -> None:
+        """Wait until nothing is left to do about any run: the last of a burst keep the agent busy for seconds."""
+        await self._until(list(self.observer.runs), lambda run: run.cleaned)
+
+    async def _until(self, wanted: list[str], reached: Callable[[Seen], bool]) -> None:
+        seen, left = self.observer.runs, wanted[::-1]
+
+        def all_of_them() -> bool:
+            # Asked after each change: looking at all of them would be most of our work.
+            while left and left[-1] in seen and reached(seen[left[-1]]):
+                left.pop()
+            return not left
+
+        await self.observer.until(all_of_them, 60 + PATIENCE * len(wanted))
 
 
 class Usage:

@@ -35,7 +35,7 @@ class Follower:
 
     def holds(self, **marks: str) -> bool:
         """Whether it holds exactly these objects."""
-        return {n: self.informer.get(n) for n in self.informer._objects} == marks
+        return {n: self.informer.get(n) for n in self.informer.copies.names()} == marks
 
     async def stop(self) -> None:
         """End it."""

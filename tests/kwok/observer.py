@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
+from dask_flows.agent.conditions import CLEANED_UP
 from dask_flows.kube.api import DELETED, Api, Object
 from dask_flows.kube.resources import FLOWRUNS
 from kwok.follow import follow
@@ -26,6 +27,7 @@ class Seen:
     phase: str = ""
     reason: str = ""
     attempt: int = 0
+    cleaned: bool = False
     first: dict[tuple[int, str], float] = field(default_factory=dict)  # by attempt and phase
 
     def at(self, phase: str, attempt: int = 1) -> float | None:
@@ -97,4 +99,5 @@ class Observer:
         self.phases[phase] += 1
         seen.phase, seen.reason = phase, str(status.get("reason") or "")
         seen.attempt = int(status.get("attempt") or 0)
+        seen.cleaned = any(one["type"] == CLEANED_UP for one in status.get("conditions") or [])
         seen.first.setdefault((seen.attempt, phase), now)

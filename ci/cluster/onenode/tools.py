@@ -222,9 +222,12 @@ def _sources(tool: Tool, folder: Path, paths: Paths) -> Path:
     """Return where to build: in the tool's own module, in an edited copy, or anywhere."""
     if not tool.edits:
         return MODULES / tool.module if tool.module else paths.bin
-    said = shell.run(["go", "mod", "download", "-json", tool.origin], seconds=BUILD_SECONDS)
+    fetch = ["go", "mod", "download", "-json", tool.origin]
+    module = json.loads(shell.attempt(fetch, seconds=BUILD_SECONDS).stdout or "{}")
+    if "Dir" not in module:
+        raise ClusterError(module.get("Error", "no answer"), where=" ".join(fetch))
     copy = folder / "sources"
-    shutil.copytree(json.loads(said)["Dir"], copy, copy_function=shutil.copyfile)
+    shutil.copytree(module["Dir"], copy, copy_function=shutil.copyfile)
     for path in (copy, *copy.rglob("*/")):
         path.chmod(0o755)  # Go keeps its own read-only
     for edit in tool.edits:

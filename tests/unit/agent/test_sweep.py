@@ -139,7 +139,7 @@ async def test_a_job_whose_pod_has_just_ended_stays() -> None:
         stage.nodes._see_job = lambda *_: None  # type: ignore[method-assign] # far behind
         stage.api.change(PODS, pod, {"status": ended})
         # Even if our own copy of the pod is old: the API server is asked.
-        stage.agent.cache.pods._objects.clear()
+        stage.agent.cache.pods.copies._objects.clear()
         await stage.agent.sweeper.sweep()
 
         assert stage.left() == [f"jobs/{name}", f"pods/{pod}"]

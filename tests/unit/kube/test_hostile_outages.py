@@ -125,7 +125,7 @@ async def test_a_status_of_any_shape_is_a_refusal(server: Hostile, details: Any)
 async def test_an_outage_is_waited_out(server: Hostile, behaviour: Behaviour) -> None:
     """Row 13: a server that answers only errors, or not at all: calm meanwhile, quick afterwards."""
     server.put("a", "1")
-    async with following(server, Rhythm(0.02, 0.1, 0.3, relist=0.0)) as follower:
+    async with following(server, Rhythm(0.02, 0.1, 0.3, relist=0.0, recheck=0.05)) as follower:
         server.always |= {"list": behaviour, "watch": behaviour}
         server.order("watch", behaviour)
         await asyncio.sleep(1.0)

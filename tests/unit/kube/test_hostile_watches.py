@@ -164,7 +164,7 @@ async def test_a_list_without_an_object_is_its_deletion(server: Hostile) -> None
     server.put("a", "1")
     late = dict(server.put("b", "1"))
     server.order("watch", say(then="silence"))
-    async with following(server, Rhythm(0.02, 0.1, 0.3, relist=0.0)) as follower:
+    async with following(server, Rhythm(0.02, 0.1, 0.3, 0.0, 0.3, recheck=0.05)) as follower:
         server.drop("b", tell=False)
         await server.until(lambda: follower.holds(a="1"), 5)
         follower.informer.assume(pod("b", 12, "1"))

@@ -214,13 +214,13 @@ async def test_a_watch_that_ends_is_taken_up_where_it_was() -> None:
         assert (requests(api, "list"), requests(api, "watch")) == (1, 1 + 1)
 
 
-async def test_every_ten_minutes_it_lists_again() -> None:
-    """The net below lost events."""
+async def test_every_eight_to_ten_minutes_it_lists_again() -> None:
+    """The net below lost events; not all informers at once."""
     api = FakeApi()
     async with following(api):
         await asyncio.sleep(3600)
 
-        assert 4 <= requests(api, "list") <= 7
+        assert 5 <= requests(api, "list") <= 9
 
 
 async def test_it_gives_signs_of_life() -> None:

@@ -2,7 +2,8 @@
 
 - Lists in pages, then watches with bookmarks; a dead resourceVersion (410) means: list again.
 - Never ends and never spins: after any error it waits 0.5 to 10 s, or what ``Retry-After`` asks.
-- A watch lasts 4 to 5 minutes and is cut after 70 s of silence; every 10 minutes it lists again beside it.
+- A watch lasts 4 to 5 minutes and is cut after 70 s of silence. Every 8 to 10 minutes a list is read beside it: if the
+  watch has left anything out, everything is listed again.
 - Keeps a projection of each object. An object that cannot be projected is logged and left out.
 - Never goes back: older copies than the one at hand are dropped, whoever sent them.
 - ``assume`` takes the answer to our own write, so that nobody acts on a copy from before it.
@@ -13,7 +14,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -21,11 +22,11 @@ from dask_flows.deadline import Clock
 from dask_flows.kube import versions
 from dask_flows.kube.api import BOOKMARK, DELETED, Api, Event, Object, pages
 from dask_flows.kube.backoff import Backoff
+from dask_flows.kube.copies import Copies, Handler
 from dask_flows.kube.errors import Gone, Invalid, KubeError
 from dask_flows.kube.resources import Resource
 
 T = TypeVar("T")
-Handler = Callable[[str, T | None, T | None], None]
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +40,7 @@ class Rhythm:
     relist: float = 600.0
     listing: float = 300.0  # the server drops a list's snapshot after five minutes anyway
     watch: tuple[int, int] = (240, 300)  # spread, so that not all begin anew at once
+    recheck: float = 60.0  # after a check that failed
 
 
 USUAL = Rhythm()
@@ -64,60 +66,59 @@ class Informer(Generic[T]):
         self.last_sign = clock.monotonic()
         self.ends: Counter[str] = Counter()  # how often following ended, by the reason
         self.lists: Counter[str] = Counter()  # how often everything was listed, by the reason
+        self.copies: Copies[T] = Copies(resource, project)
         self._api = api
         self._namespace = namespace
-        self._project = project
         self._clock = clock
         self._selector = {"labels": labels, "fields": fields}
         self._rhythm = rhythm
         self._backoff = Backoff(rhythm.first_pause, rhythm.longest_pause)
-        self._handlers: list[Handler[T]] = []
-        self._objects: dict[str, T] = {}
-        # Versions outlive deleted objects until the next list: a late copy must not revive them.
-        self._versions: dict[str, versions.Version] = {}
         self._position = ""
-        self._horizon: versions.Version = None
-        self._listed = 0.0
+        self._newest: versions.Version = None  # position that this server has ever told
+        self._moved = asyncio.Event()
+        self._due = 0.0  # when a list is due
+        self._why = "First"  # everything is to be listed
 
     def __iter__(self) -> Iterator[T]:
         """Go through all objects as of now."""
-        return iter(list(self._objects.values()))
+        return iter(self.copies)
 
     def __len__(self) -> int:
         """Count the objects."""
-        return len(self._objects)
+        return len(self.copies)
 
     def get(self, name: str) -> T | None:
         """Return the object of this name."""
-        return self._objects.get(name)
+        return self.copies.get(name)
 
     def subscribe(self, handler: Handler[T]) -> None:
         """Call ``handler(name, old, new)`` after each change; ``new`` is None for a deletion."""
-        self._handlers.append(handler)
+        self.copies.subscribe(handler)
 
     def assume(self, obj: Object) -> None:
         """Take an object that the API server has just answered to one of our writes."""
-        self._take(obj)
+        self.copies.take(obj)
 
     async def run(self) -> None:
         """Follow the API server for ever."""
-        while True:
-            pause = await self._round()
-            self._sign()
-            await asyncio.sleep(pause)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._checks())
+            while True:
+                pause = await self._round()
+                self._sign()
+                await asyncio.sleep(pause)
 
     async def _round(self) -> float:
         """List if it is time, and watch; returns the pause before the next round, in seconds."""
         try:
-            if not self._position:
+            # Versions that are no numbers cannot be compared: then the list itself is the check.
+            if not self._position or (self._due_in() <= 0 and not self._is_numbered()):
                 await self._list()
-            again = self._age_of_list() >= self._rhythm.relist
-            pause = await (self._watch_and_list() if again else self._watch())
-            self.ends["Ended"] += 1
+            pause = await self._watch()
+            self.ends["Ended" if self._position else self._why] += 1
         except (Gone, Invalid) as error:  # Invalid: the position is one that no server gives
             self.ends[type(error).__name__] += 1
-            log.info("list again resource=%s because=%s", self.resource, error)
-            self._position = ""
+            self._distrust("Gone", str(error))
             return self._backoff.next()
         except KubeError as error:
             self.ends[type(error).__name__] += 1
@@ -126,21 +127,8 @@ class Informer(Generic[T]):
         except Exception:  # whatever it was, following goes on, and not into the same hole again
             self.ends["Mistake"] += 1
             log.exception("following failed, trying again: %s", self.resource)
-            self._position = ""
+            self._distrust("Gone", "of a mistake")
             return self._backoff.next()
-        return pause
-
-    def _age_of_list(self) -> float:
-        return self._clock.monotonic() - self._listed
-
-    async def _watch_and_list(self) -> float:
-        """List again beside the watch: with thousands of objects changes would wait for seconds."""
-        # To its end also if the watch fails: perhaps only a list gives a position that is right.
-        pause, listed = await asyncio.gather(self._watch(), self._list(), return_exceptions=True)
-        if isinstance(pause, BaseException):
-            raise pause
-        if listed is not None:
-            raise listed
         return pause
 
     async def _watch(self) -> float:
@@ -156,6 +144,8 @@ class Informer(Generic[T]):
             async with aclosing(watch) as events:
                 async for event in events:
                     self._sign()
+                    if not self._position:
+                        break
                     self._see(event)
         finally:
             settled = self._clock.monotonic() - started >= self._rhythm.settled
@@ -167,8 +157,29 @@ class Informer(Generic[T]):
             self._backoff.reset()
         return self._backoff.next()
 
+    def _see(self, event: Event) -> None:
+        version = versions.version_of(event.object)
+        if event.type == DELETED:
+            self.copies.deleted(versions.name_of(event.object), versions.parse(version))
+        elif event.type != BOOKMARK:
+            self.copies.take(event.object)
+        self._advance(version)
+
+    def _advance(self, position: str) -> None:
+        number = versions.parse(position)
+        if position and versions.reaches(number, versions.parse(self._position)):
+            self._position = position
+            self._newest = number if versions.reaches(number, self._newest) else self._newest
+            self._moved.set()
+
+    def _distrust(self, why: str, because: str) -> None:
+        """Have everything listed again: at the watch's next word, if there is a watch."""
+        log.info("list again resource=%s because=%s", self.resource, because)
+        self._position, self._why = "", why
+        self._moved.set()
+
     async def _list(self) -> None:
-        self.lists["Age" if self._position else "Gone" if self.synced.is_set() else "First"] += 1
+        self.lists["Age" if self._position else self._why] += 1
         present: set[str] = set()
         try:
             async with asyncio.timeout(self._rhythm.listing):
@@ -177,17 +188,10 @@ class Informer(Generic[T]):
             raise KubeError(f"listing took over {self._rhythm.listing:.0f} s") from error
         if not position:
             raise KubeError("the list says no resourceVersion", where=str(self.resource))
-        self._horizon = horizon = versions.parse(position)
-        for name in [n for n in self._objects if n not in present]:
-            if versions.reaches(horizon, self._versions.get(name)):  # else made after the list
-                self._drop(name, horizon)
-        self._versions = {
-            n: v
-            for n, v in self._versions.items()
-            if n in self._objects or not versions.reaches(horizon, v)  # deleted after the list
-        }
+        self.copies.settle(present, versions.parse(position))
+        self._position = ""
         self._advance(position)
-        self._listed = self._clock.monotonic()
+        self._fresh()
         self.synced.set()
 
     async def _read_pages(self, present: set[str]) -> str:
@@ -198,64 +202,90 @@ class Informer(Generic[T]):
             async for page in all_pages:
                 self._sign()
                 if not position and not versions.reaches(
-                    versions.parse(page.resource_version), self._horizon
-                ):  # the server was restored from a backup: believe it
-                    self._versions.clear()
-                    self._horizon = None
-                    self._position = ""
+                    versions.parse(page.resource_version), self._newest
+                ):
+                    self.copies.believe()
+                    self._newest = None
                 position = page.resource_version
                 for obj in page.items:
                     present.add(versions.name_of(obj))
-                    self._take(obj, listed=True)
+                    self.copies.take(obj, listed=True)
         return position
 
-    def _see(self, event: Event) -> None:
-        version = versions.version_of(event.object)
-        if event.type == DELETED:
-            name, number = versions.name_of(event.object), versions.parse(version)
-            if name and versions.reaches(number, self._versions.get(name)):
-                self._drop(name, number)
-        elif event.type != BOOKMARK:
-            self._take(event.object)
-        self._advance(version)
+    def _fresh(self) -> None:
+        spread = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once, no secrecy
+        self._due = self._clock.monotonic() + spread * self._rhythm.relist
 
-    def _advance(self, position: str) -> None:
-        if versions.reaches(versions.parse(position), versions.parse(self._position)):
-            self._position = position or self._position
+    def _due_in(self) -> float:
+        return self._due - self._clock.monotonic()
 
-    def _take(self, obj: Object, *, listed: bool = False) -> None:
-        name = versions.name_of(obj)
-        if not name:
-            return
-        version = versions.parse(versions.version_of(obj))
-        if name in self._versions:
-            if not versions.passes(version, self._versions[name]):
-                return
-        elif not listed and not versions.passes(version, self._horizon):
-            return  # from before the list, which does not have it: it is gone
-        try:
-            new = self._project(obj)
-        except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
-            what = f"{type(error).__name__}: {error}"
-            log.warning("left out resource=%s name=%s error=%s", self.resource, name, what)
-            return
-        old = self._objects.get(name)
-        self._objects[name] = new
-        self._versions[name] = version
-        self._tell(name, old, new)
+    def _is_numbered(self) -> bool:
+        return versions.parse(self._position) is not None
 
-    def _drop(self, name: str, version: versions.Version) -> None:
-        old = self._objects.pop(name, None)
-        self._versions[name] = version
-        if old is not None:
-            self._tell(name, old, None)
+    async def _checks(self) -> None:
+        """Compare what is held with what the server has, whenever that is due."""
+        pause = self._rhythm.recheck
+        while True:
+            await asyncio.sleep(max(pause, self._rhythm.first_pause))
+            if self._due_in() <= 0 and self._is_numbered():
+                try:
+                    await self._check()
+                except (KubeError, TimeoutError) as error:
+                    log.warning("cannot compare resource=%s error=%s", self.resource, error)
+                except Exception:  # it is tried again
+                    log.exception("comparing failed: %s", self.resource)
+            pause = max(self._due_in(), self._rhythm.recheck)
 
-    def _tell(self, name: str, old: T | None, new: T | None) -> None:
-        for handler in self._handlers:
-            try:
-                handler(name, old, new)
-            except Exception:  # a handler's mistake must not end the watch
-                log.exception("a handler failed: %s %s", self.resource, name)
+    async def _check(self) -> None:
+        """Read a list beside the watch; have everything listed again if the watch has left anything out.
+
+        To take this list would do, but it takes seconds with thousands of objects, and changes would wait.
+        """
+        self.lists["Age"] += 1
+        due, newest = self._due, self._newest
+        async with asyncio.timeout(self._rhythm.listing):
+            found, horizon = await self._read_versions()
+        if self.copies.missed(found, horizon):
+            await self._tell(horizon)
+        if self._due != due or not self._position:
+            return  # listed meanwhile, or about to be
+        if not versions.reaches(horizon, newest) or self.copies.foreign(found, horizon):
+            self.copies.believe()
+            self._newest = None
+            self._distrust("Missed", "the server's versions went back")
+        elif name := self.copies.missed(found, horizon):
+            self._distrust("Missed", f"the watch has left out {name}")
+        else:
+            self.copies.confirm(found, horizon)
+            self._newest = horizon if versions.reaches(horizon, self._newest) else self._newest
+            self._fresh()
+
+    async def _read_versions(self) -> tuple[dict[str, versions.Version], versions.Version]:
+        """List; returns the version of each object by its name, and the list's."""
+        found: dict[str, versions.Version] = {}
+        position = ""
+        listed = pages(self._api, self.resource, self._namespace, **self._selector)
+        async with aclosing(listed) as all_pages:
+            async for page in all_pages:
+                position = page.resource_version
+                for obj in page.items:
+                    if name := versions.name_of(obj):
+                        found[name] = versions.parse(versions.version_of(obj))
+        horizon = versions.parse(position)
+        if horizon is None:
+            raise KubeError("the list's resourceVersion is no number", where=str(self.resource))
+        return found, horizon
+
+    async def _tell(self, horizon: versions.Version) -> None:
+        """Let the watch tell everything up to a version, if it does so in time.
+
+        Where nothing happens it may not: bookmarks are promised by nobody.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._rhythm.listing):
+                while not versions.reaches(versions.parse(self._position), horizon):
+                    self._moved.clear()
+                    await self._moved.wait()
 
     def _sign(self) -> None:
         self.last_sign = self._clock.monotonic()
