@@ -105,7 +105,7 @@ def _pod(image: str) -> dict[str, Any]:
     container = {
         "name": "counter", "image": image, "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-c", PROGRAM, str(PORT)], "ports": [{"containerPort": PORT}],
-        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 600, "failureThreshold": 99},
+        # No readiness probe: a kubelet that is young may take a whole period for its first one.
         "startupProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1, "failureThreshold": 60},
         "securityContext": security,
     }  # fmt: skip

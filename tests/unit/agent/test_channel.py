@@ -143,6 +143,22 @@ async def test_a_call_that_comes_early_is_held() -> None:
         assert 0 < asyncio.get_running_loop().time() - begin < STARTING_SECONDS
 
 
+async def test_an_early_beat_is_held_for_as_long_as_it_asked() -> None:
+    """One call of each runner instead of three; and not for its time again once the agent is ready."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        stage.api.faults.fail("list", "flowruns", delay=8.0)
+        await stage.restart()
+        begin = asyncio.get_running_loop().time()
+
+        answer = await runner.beat(stage.channel, waitSeconds=10)
+        took = asyncio.get_running_loop().time() - begin
+
+        assert answer.status == 200
+        assert STARTING_SECONDS < took < 10.5
+
+
 async def test_a_late_finish_is_known_by_a_job_that_nobody_follows() -> None:
     """Its answer was lost: it may be said again long after the run was cleaned up, also to a new agent."""
     async with playing("static") as stage:

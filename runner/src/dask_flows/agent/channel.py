@@ -10,8 +10,9 @@ that has just started can check it without reading Secrets.
 """
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dask_flows.agent import status
@@ -37,7 +38,8 @@ from dask_flows.outcome import CANCELLED, Outcome
 
 # Seconds. A caller that does not say how long gets the usual time: without it a beat would spin.
 USUAL_HOLD, LONGEST_HOLD = 10.0, 30.0  # proxies cut longer silences
-STARTING_SECONDS = 5.0  # for an agent that has just started; runners wait 10 s for an answer
+# For an agent that has just started, beside a beat's hold; runners wait 10 s more than that for an answer.
+STARTING_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Refused(Exception):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
         self.answer = Answer(code, {"message": message})
+
+
+Call = Callable[[RunView, int, Mapping[str, Any]], Awaitable[Answer]]
 
 
 class Channel:
@@ -84,11 +89,14 @@ class Channel:
         self, verb: str, uid: str, attempt: int, token: str, body: Mapping[str, Any]
     ) -> Answer:
         """Answer one call; never raises for what a caller or the API server does."""
-        calls = {"start": self._start, "beat": self._beat, "finish": self._finish}
+        hold = _hold(body.get("waitSeconds")) if verb == "beat" else 0.0
+        beat = partial(self._beat, until=self._clock.monotonic() + hold)
+        calls: dict[str, Call] = {"start": self._start, "beat": beat, "finish": self._finish}
         if (call := calls.get(verb)) is None:
             return Answer(404, {"message": f"there is no call {verb}"})
         try:
-            return await call(await self._admit(uid, attempt, token), attempt, body)
+            view = await self._admit(uid, attempt, token, hold + STARTING_SECONDS)
+            return await call(view, attempt, body)
         except Refused as refused:
             return refused.answer
         except NotFound:
@@ -96,9 +104,9 @@ class Channel:
         except KubeError as error:
             return Answer(503, {"message": f"the Kubernetes API does not take the write: {error}"})
 
-    async def _admit(self, uid: str, attempt: int, token: str) -> RunView:
+    async def _admit(self, uid: str, attempt: int, token: str, patience: float) -> RunView:
         # Held, not refused at once: a thousand runners that ask again and again would hold up the first lists.
-        if not await self._cache.ready_within(STARTING_SECONDS):
+        if not await self._cache.ready_within(patience):
             raise Refused(503, "the agent is starting")
         view = self._cache.run_by_uid(uid)
         if view is None:
@@ -152,7 +160,9 @@ class Channel:
         memory.workers_written = memory.workers_written or self._clock.now().timestamp()
         return Answer(200, {"deadlineSeconds": left_for_attempt(seen.run, seen.deadline)})
 
-    async def _beat(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
+    async def _beat(
+        self, view: RunView, attempt: int, body: Mapping[str, Any], *, until: float
+    ) -> Answer:
         pod = _text(body, "podUid")
         if view.run.status.get("startedBy") != pod:
             view = await self._anew(view)
@@ -165,13 +175,12 @@ class Channel:
         seen = await self._controller.observe(view, memory)
         if self._note(memory, body):
             self._queue.add(run.name)
-        end = self._clock.monotonic() + _hold(body.get("waitSeconds"))
         first = _deadline(run, memory)
         while True:
             current = self._cache.run_by_uid(run.uid)
             stop = _stop(current.run, attempt) if current else {"reason": "Cancelled"}
             deadline = _deadline(current.run, memory) if current else None
-            left = end - self._clock.monotonic()
+            left = until - self._clock.monotonic()
             if stop or deadline != first or left <= 0:
                 known = deadline if deadline is not None else seen.deadline
                 return _beat_answer(stop, left_for_attempt(run, known))
