@@ -18,6 +18,14 @@ PRELOAD = "dask_flows.clusters.scheduler_preload"
 HIDDEN = "import sys\nsys.modules['bokeh'] = None\n"
 
 
+def written(file: Path) -> Any:
+    """Return what a scheduler has written; None while there is nothing, or not all of it."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 @pytest.fixture
 def scheduler(start: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[str, str]]:
     """Start a scheduler as the chart does; returns its address and its dashboard's."""
@@ -30,11 +38,10 @@ def scheduler(start: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[
             "--scheduler-file", str(file), *(("--preload", first) if first else ()), "--preload", PRELOAD,
         )  # fmt: skip
         end = time.monotonic() + PATIENCE
-        while not file.exists():
+        while (told := written(file)) is None:
             assert process.popen.poll() is None, process.errors
             assert time.monotonic() < end, "the scheduler did not start"
             time.sleep(0.02)
-        told = json.loads(file.read_text())
         return told["address"], f"http://127.0.0.1:{told['services']['dashboard']}"
 
     return make
