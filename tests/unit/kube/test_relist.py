@@ -74,6 +74,15 @@ async def comparing(api: SlowLists) -> AsyncIterator[Informer[str]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def grown(api: SlowLists, informer: Informer[str]) -> str | None:
+    """Let the first comparison end and the server go on; returns what is then held of ``a``."""
+    await asyncio.sleep(LISTING + 1)
+    for mark in "6789":
+        api.change(PODS, "a", {"mark": mark})
+    await asyncio.sleep(1)
+    return informer.get("a")
+
+
 async def test_changes_arrive_while_it_compares() -> None:
     """With 10,000 finished runs a list takes seconds: new ones do not wait for that, nor for the comparison."""
     api = SlowLists()
@@ -244,11 +253,7 @@ async def test_a_server_restored_and_grown_since_is_believed() -> None:
     api = SlowLists()
     api.add(PODS, pod("a", "1"))
     async with comparing(api) as informer:
-        await asyncio.sleep(LISTING + 1)
-        for mark in "6789":
-            api.change(PODS, "a", {"mark": mark})
-        await asyncio.sleep(1)
-        before = informer.get("a")
+        before = await grown(api, informer)
         api.store.version = 2
         api.change(PODS, "a", {"mark": "restored"})
         api.store.version, api.store.history = 400, []
@@ -267,11 +272,7 @@ async def test_a_server_restored_from_a_backup_is_believed(last_list: str) -> No
         for mark in "2345":
             api.change(PODS, "a", {"mark": mark})
     async with comparing(api) as informer:
-        await asyncio.sleep(LISTING + 1)
-        for mark in "6789":
-            api.change(PODS, "a", {"mark": mark})
-        await asyncio.sleep(1)
-        before = informer.get("a")
+        before = await grown(api, informer)
         api.store.version, api.store.history = 3, []
         restored = api.change(PODS, "a", {"mark": "restored"})
         await asyncio.sleep(600 + 2 * LISTING + 400)

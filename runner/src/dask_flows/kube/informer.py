@@ -169,8 +169,12 @@ class Informer(Generic[T]):
         number = versions.parse(position)
         if position and versions.reaches(number, versions.parse(self._position)):
             self._position = position
-            self._newest = number if versions.reaches(number, self._newest) else self._newest
+            self._note(number)
             self._moved.set()
+
+    def _note(self, version: versions.Version) -> None:
+        if versions.reaches(version, self._newest):
+            self._newest = version
 
     def _distrust(self, why: str, because: str) -> None:
         """Have everything listed again: at the watch's next word, if there is a watch."""
@@ -257,7 +261,7 @@ class Informer(Generic[T]):
             self._distrust("Missed", f"the watch has left out {name}")
         else:
             self.copies.confirm(found, horizon)
-            self._newest = horizon if versions.reaches(horizon, self._newest) else self._newest
+            self._note(horizon)
             self._fresh()
 
     async def _read_versions(self) -> tuple[dict[str, versions.Version], versions.Version]:
