@@ -88,6 +88,14 @@ async def test_a_version_that_is_too_old_means_one_new_list() -> None:
         assert requests(api, "list") == 2
 
 
+async def test_a_first_list_that_is_begun_again_is_still_the_first() -> None:
+    """Metrics tell a server that forgets positions from an agent that starts."""
+    api = FakeApi()
+    api.faults.fail("list", "pods", Gone("expired"), times=2)
+    async with following(api) as (informer, _):
+        assert informer.lists == {"First": 3}
+
+
 async def test_a_storm_of_410_does_not_spin() -> None:
     """A server that answers every watch with 410 gets a handful of requests, not thousands."""
     api = FakeApi()

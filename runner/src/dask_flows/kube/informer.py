@@ -179,7 +179,9 @@ class Informer(Generic[T]):
     def _distrust(self, why: str, because: str) -> None:
         """Have everything listed again: at the watch's next word, if there is a watch."""
         log.info("list again resource=%s because=%s", self.resource, because)
-        self._position, self._why = "", why
+        self._position = ""
+        if self.synced.is_set():  # else it is still the first list
+            self._why = why
         self._moved.set()
 
     async def _list(self) -> None:
