@@ -22,7 +22,9 @@ def main(n: int = 1):
     print("running it")
     return {"n": n}
 def sleeps():
-    try: time.sleep(300)
+    try:
+        Path("sleeping").touch()
+        time.sleep(300)
     finally: print("last words")
 """
 POD = {"DASK_FLOWS_POD_UID": "pod-uid", "DASK_FLOWS_POD_NAME": "pod-name"}
@@ -95,11 +97,18 @@ def test_an_agent_that_is_away_does_not_fail_a_run(run: Callable[..., Any], agen
     assert run().code == 0
 
 
-def beats_until(reason: str, phase: str = "running") -> Callable[..., tuple[int, dict[str, Any]]]:
+def asleep(_: dict[str, Any]) -> bool:
+    """Whether the flow is where only its ``finally`` can speak; it says "running" a little earlier."""
+    return Path("sleeping").exists()
+
+
+def beats_until(
+    reason: str, phase: str = "running", when: Callable[[dict[str, Any]], bool] = asleep
+) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Answer beats of this phase with a stop."""
 
     def answer(verb: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-        if verb == "beat" and body["phase"] == phase:
+        if verb == "beat" and body["phase"] == phase and when(body):
             return 200, {"stop": {"reason": reason, "message": "because"}}
         time.sleep(0.05)
         return 200, {"stop": None, "deadlineSeconds": None}
@@ -136,7 +145,7 @@ def test_the_agents_word_stops_the_flow(
 )
 def test_a_cancel_while_workers_are_awaited(run: Callable[..., Any], agent: Any) -> None:
     """The same, and no flow runs."""
-    agent.answer = beats_until("Cancelled", "cluster")
+    agent.answer = beats_until("Cancelled", "cluster", lambda beat: beat["workers"] == 2)
 
     process = run(minimumWorkers=50)
 
@@ -173,7 +182,7 @@ def test_beats_tell_phase_workers_and_tasks(run: Callable[..., Any], agent: Any)
             time.sleep(0.5 if told else 0.01)
         elif verb == "beat":
             told.append(body)
-        stop = {"reason": "Cancelled", "message": "enough"} if told else None
+        stop = {"reason": "Cancelled", "message": "enough"} if told and asleep(body) else None
         return 200, {"stop": stop, "deadlineSeconds": None}
 
     agent.answer = answer
