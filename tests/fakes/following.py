@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, suppress
 
 from dask_flows.deadline import SystemClock
 from dask_flows.kube.client import KubeClient, Patience
-from dask_flows.kube.informer import Informer, Rhythm
+from dask_flows.kube.informer import Informer
 from dask_flows.kube.resources import PODS
+from dask_flows.kube.rhythm import Rhythm
 from fakes.hostile import (
     Hostile,
     client_of,

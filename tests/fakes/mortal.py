@@ -148,7 +148,8 @@ class Mortal(Stage):
         )
 
     def _cost(self) -> int:
-        return sum(plural != "events" for _, plural, _ in self.api.writes)
+        # A Lease is the release's, not the run's.
+        return sum(plural not in ("events", "leases") for _, plural, _ in self.api.writes)
 
     def _make(self, fate: Fate, **config: Any) -> Agent:
         if config:

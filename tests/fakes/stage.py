@@ -139,6 +139,11 @@ class Stage:
         """Kill the agent where it stands."""
         await _end(self._acting)
 
+    def stop_nodes(self) -> None:
+        """Let nothing happen on the nodes any more, nor a Job controller tell of it."""
+        assert self._nodes is not None
+        self._nodes.cancel()
+
     async def fall(self) -> None:
         """Stop everything; a mistake that ended a part early is raised here."""
         for task in (self._acting, self._nodes):

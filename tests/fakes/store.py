@@ -1,6 +1,8 @@
 """The memory of the fake API server: objects, one counter of versions, and the history of changes."""
 
 import itertools
+import marshal
+import re
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +13,9 @@ from dask_flows.kube.resources import Resource
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # plural, namespace, name
+REQUIREMENT = re.compile(
+    r"(?:[^,(]|\([^)]*\))+"
+)  # one of a label selector; commas in brackets part its values
 
 
 @dataclass
@@ -86,17 +91,25 @@ class Store:
 
 
 def selected(obj: Object, labels: str, fields: str) -> bool:
-    """Whether an object matches selectors such as ``a=b,!c``."""
+    """Whether an object matches selectors such as ``a=b,c!=d,!e,f in (g,h)``."""
     have = obj["metadata"].get("labels") or {}
-    for wanted in filter(None, labels.split(",")):
-        key, _, value = wanted.partition("=")
-        if key.lstrip("!") in have if key.startswith("!") else have.get(key) != value:
-            return False
+    if not all(_labelled(have, wanted) for wanted in REQUIREMENT.findall(labels)):
+        return False
     parts = [part.rpartition("=") for part in fields.split(",") if part]
     return all(
         (_field(obj, path.rstrip("!")) == value) is not path.endswith("!")
         for path, _, value in parts
     )
+
+
+def _labelled(have: dict[str, str], wanted: str) -> bool:
+    if wanted.startswith("!"):
+        return wanted[1:] not in have
+    key, within, values = wanted.partition(" in ")
+    if within:
+        return have.get(key) in values.strip("()").split(",")
+    key, _, value = wanted.partition("=")
+    return (have.get(key.rstrip("!")) == value) is not key.endswith("!")
 
 
 def seen_through(change: Change, labels: str, fields: str) -> Event | None:
@@ -113,10 +126,8 @@ def seen_through(change: Change, labels: str, fields: str) -> Event | None:
 
 
 def clone(obj: Any) -> Any:
-    """Copy plain JSON; half of the tests' time would go into ``copy.deepcopy``."""
-    if isinstance(obj, dict):
-        return {key: clone(value) for key, value in obj.items()}
-    return [clone(item) for item in obj] if isinstance(obj, list) else obj
+    """Copy plain JSON; in Python, half of the tests' time would go into it."""
+    return marshal.loads(marshal.dumps(obj, 2))
 
 
 def merge(target: Any, patch: Any) -> Any:

@@ -179,8 +179,8 @@ class AttemptSpec:
 def load_attempt(folder: Path) -> AttemptSpec:
     """Read the attempt that is mounted at ``folder``; raises ConfigError."""
     try:
-        data = json.loads((folder / ATTEMPT_FILE).read_text())
-        parameters = json.loads((folder / PARAMETERS_FILE).read_text())
+        data = json.loads((folder / ATTEMPT_FILE).read_bytes())
+        parameters = json.loads((folder / PARAMETERS_FILE).read_bytes())
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the attempt: {error}", where=str(folder)) from None
     return AttemptSpec.parse(data, parameters)

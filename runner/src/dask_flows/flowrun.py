@@ -4,6 +4,7 @@ The schema in the chart has already refused most mistakes; what is checked here 
 relies on, because a cluster may carry an older schema.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,6 +18,10 @@ SUCCEEDED, FAILED, CANCELLED, SUSPENDED = "Succeeded", "Failed", "Cancelled", "S
 TERMINAL = frozenset({SUCCEEDED, FAILED, CANCELLED})
 CLAIMED = frozenset({STARTING, RUNNING})
 UNCLAIMED = frozenset({PENDING, SUSPENDED})
+
+# A schema can count neither bytes nor levels of any JSON, so these two hold for command line and agent.
+LARGEST_PARAMETERS = 64 * 1024  # bytes of what the attempt's Secret holds
+DEEPEST_PARAMETERS = 500  # levels; Python 3.11 reads no JSON of a thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +192,45 @@ def spec_of(obj: Mapping[str, Any]) -> Spec:
     except ConfigError as error:
         where = f"FlowRun {obj['metadata']['name']}"
         raise UsageError(error.found, where=where, do=error.do) from None
+
+
+def parameters_json(parameters: Mapping[str, Any]) -> str:
+    """Return parameters as the attempt's Secret holds them."""
+    return json.dumps(dict(parameters), ensure_ascii=False)
+
+
+def parameters_size(parameters: Mapping[str, Any], where: str) -> int:
+    """Return the bytes of parameters in UTF-8; raises UsageError for what is nested too deeply to be written."""
+    if _is_too_deep(parameters):
+        raise UsageError(
+            f"parameters are nested more than {DEEPEST_PARAMETERS} levels deep",
+            where=where,
+            do="make them flat, or put the data into storage and pass its address",
+        )
+    # JSON knows halves of characters, which UTF-8 does not: they are counted, not refused.
+    return len(parameters_json(parameters).encode(errors="surrogatepass"))
+
+
+def check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise UsageError for parameters that are too large or nested too deeply for an attempt."""
+    size = parameters_size(parameters, "spec.parameters")
+    if size > LARGEST_PARAMETERS:
+        raise UsageError(
+            f"parameters are {-(-size // 1024)} KiB, at most {LARGEST_PARAMETERS // 1024} are possible",
+            where="spec.parameters",
+            do="put the data into storage and pass its address",
+        )
+
+
+def _is_too_deep(parameters: Mapping[str, Any]) -> bool:
+    """Go down level by level: a function that calls itself would fail where it has to answer."""
+    level: list[Any] = [parameters]
+    for _ in range(DEEPEST_PARAMETERS):
+        inner = (one.values() if isinstance(one, Mapping) else one for one in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _resources(data: Reader) -> Mapping[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dask_flows import names
 from dask_flows.config import ATTEMPT_FILE, PARAMETERS_FILE
-from dask_flows.flowrun import FlowRun
+from dask_flows.flowrun import FlowRun, parameters_json
 from dask_flows.patching import add_mount, copy_spec, find_container, merge_env
 from dask_flows.plan import COMM_PORT, DASHBOARD_PORT, SOURCE_ZIP, Plan, source_volume
 
@@ -75,7 +75,7 @@ def secret(plan: Plan, run: FlowRun, job: Mapping[str, Any], token: str) -> dict
     meta["ownerReferences"] = [_controller("batch/v1", "Job", of_job["name"], of_job["uid"])]
     data = {
         ATTEMPT_FILE: json.dumps(_attempt(plan, run)),
-        PARAMETERS_FILE: json.dumps(dict(run.spec.parameters)),
+        PARAMETERS_FILE: parameters_json(run.spec.parameters),
         TOKEN_FILE: token,
         **({} if plan.mode == "ephemeral" else _source_files(run)),
     }

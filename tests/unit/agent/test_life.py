@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from dask_flows.agent.steps import step_of
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
 from dask_flows.kube.through import Call
 from dask_flows.names import LABEL_OVER
+from fakes.deaf import deaf
 from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
@@ -53,6 +55,42 @@ async def test_a_static_run_costs_eight_writes() -> None:
             "create secrets": 1,
             "patch jobs": 1,
         }
+
+
+async def test_an_ephemeral_run_costs_sixteen_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One to create and one to delete each of Service, ConfigMap, scheduler and worker; a late watch adds none."""
+    async with playing("ephemeral") as stage:
+        stage.submit()
+        runner = await stage.runner()
+        await runner.start(stage.channel)
+        await runner.beat(stage.channel, "running", workers=1)
+        await asyncio.sleep(0.5)
+        with deaf(stage.agent.cache.pods, monkeypatch):
+            await runner.finish(stage.channel, workers=1)
+            await asyncio.sleep(5)
+        await stage.cleaned()
+
+        made = Counter(f"{verb} {plural}" for verb, plural, _ in stage.api.writes)
+        assert sum(n for what, n in made.items() if "events" not in what) == 16
+        assert made["delete pods"] == 2
+
+
+async def test_a_deletion_that_came_to_nothing_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was answered, and the pod is there all the same."""
+
+    async def answered(*_: Any, **__: Any) -> None:
+        pass
+
+    async with playing("ephemeral") as stage:
+        stage.submit()
+        runner = await stage.started()
+        with monkeypatch.context() as patch:
+            patch.setattr(stage.api, "delete", answered)
+            await runner.finish(stage.channel)
+            await asyncio.sleep(10)
+        await stage.cleaned()
+
+        assert stage.phase() == "Succeeded"
 
 
 async def test_a_job_that_stays_for_ever_is_not_followed_either() -> None:

@@ -2,34 +2,21 @@
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
+from contextlib import suppress
 
 import pytest
 
 from dask_flows import names
 from dask_flows.agent.main import Agent
 from dask_flows.kube.errors import Unreachable
-from dask_flows.kube.informer import Informer
 from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS
 from dask_flows.names import ANNOTATION_PLAN, ANNOTATION_TOKEN
+from fakes.deaf import deaf
 from fakes.faults import AFTER
 from fakes.runner import secret_of
 from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
-
-
-@contextmanager
-def deaf(informer: Informer[Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let a watch be silent for a while, and tell everything at once afterwards."""
-    see, missed = informer._see, []
-    with monkeypatch.context() as patch:
-        patch.setattr(informer, "_see", missed.append)
-        yield
-    for event in missed:
-        see(event)
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["starting", "running"])

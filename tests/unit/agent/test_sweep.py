@@ -11,7 +11,16 @@ from dask_flows import names
 from dask_flows.flowrun import FlowRun
 from dask_flows.kube.api import Page
 from dask_flows.kube.errors import Unreachable
-from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.kube.resources import (
+    CONFIG_MAPS,
+    EVENTS,
+    FLOWRUNS,
+    JOBS,
+    PODS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
 from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
@@ -97,6 +106,23 @@ async def test_a_finished_job_stays_for_its_logs() -> None:
         await asyncio.sleep(700)
 
         assert stage.left() == [f"jobs/{stage.jobs()[0]}", f"pods/{runner.pod}"]
+
+
+@pytest.mark.parametrize("resource", [CONFIG_MAPS, SERVICES, PODS], ids=str)
+async def test_what_is_made_after_the_end_goes(resource: Resource) -> None:
+    """By an agent that was stopped for minutes in the middle of making it; labels are those of the attempt."""
+    async with playing("ephemeral") as stage:
+        stage.submit()
+        runner = await stage.started()
+        await runner.finish(stage.channel)
+        await stage.cleaned()
+        uid = stage.api.read(FLOWRUNS, "diamond")["metadata"]["uid"]
+        component = "scheduler" if resource is PODS else "runner"
+        stage.api.add(resource, ours("late", uid, component))
+        await asyncio.sleep(700)
+
+        assert "late" not in stage.api.names(resource)
+        assert len(stage.jobs()) == 1
 
 
 async def late_job(stage: Stage) -> str:

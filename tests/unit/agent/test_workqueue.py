@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from dask_flows.agent.workqueue import WorkQueue
+from dask_flows.kube.errors import Conflict, KubeError
 from fakes.clock import LoopClock
 
 pytestmark = pytest.mark.looptime
@@ -105,3 +106,29 @@ async def test_pauses_grow_for_the_key_that_fails_alone() -> None:
     queue.succeeded("a")
     assert queue.failed("a", TypeError()) == 0.2
     assert queue.errors == {"ValueError": 13, "TypeError": 1}
+
+
+async def test_keys_that_wait_for_nothing_let_others_come_to_their_turn() -> None:
+    """After a restart thousands of runs that are over are looked at, and beats must not wait for all of them."""
+    queue, done = WorkQueue(LoopClock()), 0
+
+    async def handle(_: str) -> None:
+        nonlocal done
+        done += 1
+
+    for number in range(1000):
+        queue.add(f"run-{number}")
+    asyncio.create_task(queue.work(handle)).set_name("worker")
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert 0 < done < 20
+
+
+async def test_an_outage_is_no_reason_for_long_pauses_after_it() -> None:
+    """What failed twenty times with short pauses and then meets somebody else's change is tried again soon."""
+    queue = WorkQueue(LoopClock())
+    pauses = [queue.failed("run", KubeError("down"), 10) for _ in range(25)]
+
+    assert max(pauses) == pauses[-1] == 10
+    assert queue.failed("run", Conflict("changed")) <= 15

@@ -15,8 +15,8 @@ from dask_flows.kube import connect as connecting
 from dask_flows.kube.backoff import Backoff
 from dask_flows.kube.client import Patience
 from dask_flows.kube.errors import TooManyRequests, Unauthorized
-from dask_flows.kube.informer import USUAL, Rhythm
 from dask_flows.kube.resources import PODS
+from dask_flows.kube.rhythm import USUAL, Rhythm
 from fakes.following import QUICK, Follower, following
 from fakes.hostile import (
     Behaviour,

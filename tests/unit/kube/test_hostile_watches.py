@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dask_flows.deadline import SystemClock
-from dask_flows.kube.informer import Rhythm
+from dask_flows.kube.rhythm import Rhythm
 from fakes.following import following
 from fakes.hostile import (
     Hostile,

@@ -168,7 +168,9 @@ class Beginner:
     async def _pin(self, run: FlowRun, whole: FlowRun) -> Plan:
         mode, attempt = self.mode_of(whole), Attempt.of(run)
         if mode != run.status.get("mode"):  # the release was switched before the attempt began
-            if run.status.get("mode") == "ephemeral" and await self._engine.delete(attempt):
+            if run.status.get("mode") == "ephemeral":
+                if not await self._engine.delete(attempt):  # nobody would look for it any more
+                    raise Conflict(f"the cluster of attempt {attempt.base} is on its way out")
                 await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
             await self._recorder.write(run, switched(run, mode))
         plan = make_plan(self._config, whole, mode, run.attempt)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from dask_flows import names
+from dask_flows.agent.podlists import pod_lists
 from dask_flows.agent.views import JobView, PodView, RunView
 from dask_flows.agent.warnings import Warnings
 from dask_flows.deadline import Clock
@@ -37,7 +38,10 @@ class Cache:
         # Thousands of Jobs that only stay for their logs would double the time that a restart takes.
         living = f"{self.selector},!{names.LABEL_OVER}"
         self.jobs = Informer(api, JOBS, namespace, JobView.of, clock=clock, labels=living)
-        self.pods = Informer(api, PODS, namespace, PodView.of, clock=clock, labels=self.selector)
+        lists = pod_lists(api, namespace, self.selector, self.runs, self.pods_of)
+        self.pods = Informer(
+            api, PODS, namespace, PodView.of, clock=clock, labels=self.selector, lists=lists
+        )
         self.warnings = Warnings(api, namespace, clock, self._on_warning)
         self._changed = changed
         self._run_names: dict[str, str] = {}

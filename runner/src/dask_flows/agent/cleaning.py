@@ -84,13 +84,10 @@ class Cleaner:
         return await self._engine.delete(attempt)
 
     async def _settle_job(self, seen: Observed, attempt: Attempt) -> None:
-        if seen.job is None or seen.job.deleting:
+        if seen.job is None or seen.job.deleting or seen.job.over:
             return
-        # A start is proof that it began: the kubelet may say so later than the runner's finish.
-        if not seen.started_by and not any(pod.begun for pod in seen.runners):
+        if not await self._began(seen, attempt, seen.job.uid):
             await remove(self._api, JOBS, attempt.namespace, seen.job.name, uid=seen.job.uid)
-            return
-        if seen.job.over:
             return
         runs = self._config.runs_of(seen.run.spec.profile)
         ttl = seen.run.spec.ttl if seen.run.spec.ttl is not None else runs.ttl
@@ -103,6 +100,15 @@ class Cleaner:
             return
         self._cache.jobs.assume(job)  # else the next look does it again
 
+    async def _began(self, seen: Observed, attempt: Attempt, job: str) -> bool:
+        """Whether a runner has run, and so has a log; the cache need not hold one that has ended."""
+        # A start is proof, too: the kubelet may say so later than the runner's finish.
+        if seen.started_by or any(pod.begun for pod in seen.runners):
+            return True
+        if any(pod.owner_uid == job for pod in seen.runners):
+            return False  # a Job has but one
+        return any(pod.is_runner and pod.begun for pod in await pods_now(self._api, attempt))
+
     async def _runner_ended(self, seen: Observed) -> bool:
         alive = [pod for pod in seen.runners if not pod.ended]
         if alive and self._since_end(seen.run) > EXIT_GRACE:
@@ -112,7 +118,7 @@ class Cleaner:
 
     async def _alive(self, attempt: Attempt) -> bool:
         """Ask the API server itself: the next attempt must not meet a pod that the cache has not seen."""
-        return not all(PodView.of(pod).ended for pod in await pods_now(self._api, attempt))
+        return not all(pod.ended for pod in await pods_now(self._api, attempt))
 
     def _since_end(self, run: FlowRun) -> float:
         return age(ended(run), self._clock.now())

@@ -6,6 +6,7 @@ growing pause, and what the API server refuses is shown on the run it is about.
 
 import logging
 from dataclasses import replace
+from math import inf
 
 from dask_flows.agent import status
 from dask_flows.agent.acts import (
@@ -31,22 +32,24 @@ from dask_flows.agent.engines.base import Engine
 from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
+from dask_flows.agent.refusals import Refusals
 from dask_flows.agent.scaling import Goal
 from dask_flows.agent.settling import Settling
 from dask_flows.agent.state import decide, rests_on_absence
+from dask_flows.agent.timing import left_to_run
 from dask_flows.agent.verdict import Ending
 from dask_flows.agent.views import JobView, RunView
 from dask_flows.agent.witness import Witness
-from dask_flows.agent.workqueue import WorkQueue
+from dask_flows.agent.workqueue import LONGEST_PAUSE, WorkQueue
 from dask_flows.config import AgentConfig
 from dask_flows.deadline import Clock
-from dask_flows.diagnose import diagnose_refusal
 from dask_flows.errors import UsageError
 from dask_flows.flowrun import CLAIMED, FAILED, FlowRun
 from dask_flows.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound
 
 log = logging.getLogger("dask_flows.agent")
 
+OUTAGE_PAUSE = 10.0  # seconds; nobody tells when the API server answers again
 RACE_PAUSE = 0.2  # seconds until the copy that won a race has arrived
 # Where hundreds of Jobs wait for their pods, it is the controller manager that is behind: asking for each
 # of them why would only keep it there.
@@ -82,6 +85,7 @@ class Controller:
         self._engine = engine
         self._config = config
         self._clock = clock
+        self._refusals = Refusals(recorder, clock)
         self._next_probe = float("-inf")
 
     async def reconcile(self, name: str) -> None:
@@ -90,9 +94,10 @@ class Controller:
             again = await self._step(name)
         except (Conflict, NotFound) as error:
             # Somebody else was faster; the newest copy is on its way, or the run is gone.
-            again = max(RACE_PAUSE, self._queue.failed(name, error))
+            again = max(RACE_PAUSE, self._queue.failed(name, error, OUTAGE_PAUSE))
         except KubeError as error:
-            again = max(error.retry_after or 0.0, self._queue.failed(name, error))
+            longest = LONGEST_PAUSE if error.is_refusal else OUTAGE_PAUSE
+            again = max(error.retry_after or 0.0, self._queue.failed(name, error, longest))
             log.warning("step failed run=%s again=%.1fs error=%s", name, again, error)
         except Exception as error:  # a mistake of ours on one run must not stop the others
             again = self._queue.failed(name, error)
@@ -106,17 +111,17 @@ class Controller:
         view = self._cache.runs.get(name)
         if view is None or view.deleting:
             return None  # what belongs to a deleted run goes with it
-        memory = self._memories.of(Attempt.of(view.run))
-        seen = await self.observe(view, memory)
-        step = decide(seen, self._clock.now())
-        if rests_on_absence(step, seen):
-            job = await self._witness.look(Attempt.of(view.run))
-            seen = replace(await self.observe(view, memory), job=job)
-            step = decide(seen, self._clock.now())
+        memory, seen = self._memories.of(Attempt.of(view.run)), Observed(view.run)
         try:
+            seen = await self.observe(view, memory)
+            step = decide(seen, self._clock.now())
+            if rests_on_absence(step, seen):
+                job = await self._witness.look(Attempt.of(view.run))
+                seen = replace(await self.observe(view, memory), job=job)
+                step = decide(seen, self._clock.now())
             return await self._perform(step, seen, memory)
         except Forbidden as error:
-            await self._show_refusal(seen, memory, error)
+            await self._refusals.show(seen, memory, error)
             raise
 
     async def observe(self, view: RunView, memory: Memory) -> Observed:
@@ -125,11 +130,12 @@ class Controller:
         await self._recall(run, memory)
         job = self._job(run)
         pods = self._cache.pods_of(run.uid, run.attempt)
-        runners = tuple(pod for pod in pods if pod.component == "runner")
+        runners = tuple(pod for pod in pods if pod.is_runner)
         memory.job_seen = memory.job_seen or job is not None
-        memory.runners_seen.update(pod.uid for pod in runners)
-        if runners:
-            memory.refusal = None
+        uids = {pod.uid for pod in runners}
+        if uids - memory.runners_seen:
+            memory.refusal = None  # it was about making this pod
+        memory.runners_seen |= uids
         started = str(run.status.get("startedBy") or "")
         seen = memory.runners_seen
         return Observed(
@@ -189,7 +195,9 @@ class Controller:
             return PROBE_LATER
         self._next_probe = self._clock.monotonic() + PROBE_PAUSE
         memory.probed_at = self._clock.now().timestamp()
-        memory.refusal = await self._beginner.probe(run)
+        found = await self._beginner.probe(run)
+        if found is not None or not memory.stunted:
+            memory.refusal = found
         return 0.0
 
     async def _idle(self, step: Step, seen: Observed, memory: Memory) -> float | None:
@@ -197,7 +205,8 @@ class Controller:
             case Clean():
                 return await self._clean(seen)
             case Wait(seconds):
-                return await self._rest(seen, memory, seconds)
+                again = await self._rest(seen, memory, seconds)
+                return 0.0 if await self._refusals.take_back(seen, memory) else again
         raise AssertionError(f"nobody carries out {step}")
 
     def _patch(self, step: Step, run: FlowRun, memory: Memory) -> status.Patch | None:
@@ -222,7 +231,7 @@ class Controller:
         run = seen.run
         try:
             if isinstance(step, Claim):
-                return await self._claim(run)
+                return await self._claim(seen)
             await self._beginner.begin(run, memory)
         except UsageError as error:
             ending = Ending(FAILED, error.reason, str(error))
@@ -235,9 +244,13 @@ class Controller:
         await self._settling.end(run, ending, seen.deadline)
         return None
 
-    async def _claim(self, run: FlowRun) -> float | None:
+    async def _claim(self, seen: Observed) -> float | None:
+        run = seen.run
         following = replace(Attempt.of(run), number=run.attempt + 1)
-        return await self._beginner.claim(run, self._memories.of(following))
+        again = await self._beginner.claim(run, self._memories.of(following))
+        # The deadline of a run between two attempts passes while it waits for a place.
+        left = left_to_run(run, seen.deadline, self._clock.now()) if run.between else inf
+        return None if again is None else min(again, max(0.1, left))
 
     async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
         run = seen.run
@@ -252,7 +265,14 @@ class Controller:
         ):
             return seconds
         goal = memory.goal or self._goal(memory, seen)
-        pause = await self._engine.scale(memory.plan, goal)
+        try:
+            pause = await self._engine.scale(memory.plan, goal)
+        except KubeError as error:
+            memory.stunted = isinstance(error, Forbidden)
+            if seconds is not None:  # deadlines do not wait for that
+                self._queue.add_after(run.name, seconds)
+            raise
+        memory.stunted = False
         return min((t for t in (seconds, pause) if t is not None), default=None)
 
     def _goal(self, memory: Memory, seen: Observed) -> Goal:
@@ -268,17 +288,6 @@ class Controller:
         if again is None:
             self._memories.forget(seen.run.uid)
         return again
-
-    async def _show_refusal(self, seen: Observed, memory: Memory, error: Forbidden) -> None:
-        run = seen.run
-        found = diagnose_refusal(error.reason, error.found, f"FlowRun {run.name}")
-        if run.terminal or (run.between and not seen.cleaned_up):
-            patch = status.blocked(run, found, self._clock.now())
-        else:
-            memory.refusal = found
-            patch = status.reported(found)
-        if any(run.status.get(key) != value for key, value in patch.items()):
-            await self._recorder.write(run, patch)
 
     def _start_deadline(self, run: FlowRun, memory: Memory) -> int:
         if memory.plan is not None:

@@ -49,6 +49,7 @@ class Memory:
     job_seen: bool = False
     runners_seen: set[str] = field(default_factory=set)
     refusal: Diagnosis | None = None
+    stunted: bool = False  # its cluster may not grow
     probed_at: float | None = None
     beat: Beat | None = None
     workers_written: float | None = None

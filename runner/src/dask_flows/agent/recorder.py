@@ -115,7 +115,7 @@ class Recorder:
     def _ended_at(self, run: FlowRun) -> str:
         """Return when the container of the run's runner ended, as far as its pod tells."""
         for pod in self._cache.pods_of(run.uid, run.attempt):
-            if pod.component == "runner" and pod.termination:
+            if pod.is_runner and pod.termination:
                 return str(pod.termination.get("finishedAt") or "")
         return ""
 

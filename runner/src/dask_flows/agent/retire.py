@@ -7,9 +7,12 @@ pods of a release that is gone. The agent is gone too by then, so nothing can be
 import asyncio
 from collections.abc import Callable
 
-from dask_flows.deadline import Clock, Deadline, SystemClock, timestamp
+from dask_flows.agent.status import finished
+from dask_flows.agent.verdict import intended
+from dask_flows.agent.views import RunView
+from dask_flows.deadline import Clock, Deadline, SystemClock
 from dask_flows.errors import DeadlineExceeded
-from dask_flows.flowrun import CANCELLED, CLAIMED
+from dask_flows.flowrun import CLAIMED
 from dask_flows.kube.api import Api, Object, list_all
 from dask_flows.kube.connect import connect
 from dask_flows.kube.errors import Conflict, NotFound
@@ -77,16 +80,11 @@ async def _end_runs(api: Api, namespace: str, labels: str, clock: Clock, say: Sa
 
 
 async def _cancelled(api: Api, namespace: str, run: Object, clock: Clock) -> None:
-    status = {
-        "phase": CANCELLED,
-        "reason": "Cancelled",
-        "message": "the release was uninstalled during the run",
-        "finishTime": timestamp(clock.now()),
-    }
+    ending = intended("Cancelled", "the release was uninstalled during the run")
+    patch = finished(RunView.of(run).run, ending, clock.now())
+    name = run["metadata"]["name"]
     try:
-        await api.patch(
-            FLOWRUNS, namespace, run["metadata"]["name"], {"status": status}, subresource="status"
-        )
+        await api.patch(FLOWRUNS, namespace, name, {"status": patch}, subresource="status")
     except (NotFound, Conflict):  # deleted meanwhile: its objects go with it
         return
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from dask_flows.agent.views import PodView
 from dask_flows.agent.workqueue import CLOCK_TICK
+from dask_flows.kube.errors import KubeError
 
 AGREEMENT = 3
 BURST = 2  # replacements without a pause
@@ -61,6 +62,7 @@ class Pacing:
     last: float = float("-inf")
     due: int = 0
     rested: float = float("-inf")
+    refusal: KubeError | None = None  # why none could be added the last time
 
     def pause(self, size: int, missing: int, now: float) -> float:
         """Return how long to wait before adding workers; with 0 all that are missing are let through.
@@ -82,9 +84,17 @@ class Pacing:
 
     def added(self, count: int, now: float) -> float | None:
         """Take note of workers that were added; returns when to ask again, None if none are due."""
+        if self.refusal is not None:
+            self.refusal, self.tries = None, 0
         self.due -= count
         self.rested = now + REST
         return REST if self.due > 0 else None
+
+    def failed(self, error: KubeError, now: float) -> None:
+        """Take note that none could be added: that is tried again no faster than workers are replaced."""
+        most = 16 if error.is_refusal else BURST + 2  # nobody tells when an outage is over
+        self.refusal = error
+        self.tries, self.last, self.due = min(max(self.tries, BURST + 1), most), now, 0
 
 
 def _worth(pause: float) -> float:

@@ -91,7 +91,7 @@ async def serving(app: web.Application, port: int, host: str | None = None) -> A
 async def _body(request: web.Request) -> dict[str, Any] | None:
     try:
         body = json.loads(await request.read() or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
 

@@ -51,14 +51,16 @@ class Suspect:
     run: str
     run_uid: str
     attempt: int
+    component: str
 
     @classmethod
     def of(cls, obj: Object) -> "Suspect":
         """Take what tells whose the object is."""
         meta = obj["metadata"]
         labels = meta.get("labels") or {}
-        run, uid = (str(labels.get(key) or "") for key in (names.LABEL_RUN, names.LABEL_RUN_UID))
-        return cls(meta["name"], meta["uid"], run, uid, attempt_of(obj))
+        keys = (names.LABEL_RUN, names.LABEL_RUN_UID, names.LABEL_COMPONENT)
+        run, uid, component = (str(labels.get(key) or "") for key in keys)
+        return cls(meta["name"], meta["uid"], run, uid, attempt_of(obj), component)
 
 
 class Sweeper:
@@ -134,7 +136,7 @@ class Sweeper:
                 self._cache.pods_of(one.run_uid, one.attempt), one
             )
         # A runner's pod comes and goes with its Job.
-        return (obj["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT) != "runner"
+        return resource is not PODS or one.component != "runner"
 
     async def _left_over(self, resource: Resource, one: Suspect) -> bool:
         if self._cache.run_by_uid(one.run_uid) is None:
@@ -150,7 +152,7 @@ class Sweeper:
         it would never finish.
         """
         attempt = Attempt(self._namespace, job.run, job.run_uid, job.attempt)
-        return _any_ended(map(PodView.of, await pods_now(self._api, attempt)), job)
+        return _any_ended(await pods_now(self._api, attempt), job)
 
     async def _gone(self, one: Suspect) -> bool:
         try:

@@ -118,8 +118,6 @@ def unrecordable(error: Exception) -> Ending:
 
 def why_waiting(seen: Observed) -> Diagnosis | None:
     """Say what keeps the attempt from running: a refused object, its runner, its cluster."""
-    if seen.refusal:
-        return seen.refusal
     found: list[Diagnosis] = []
     for pod in [seen.runner, seen.scheduler, *_missing_workers(seen)]:
         if pod is None or pod.deleting:
@@ -127,9 +125,12 @@ def why_waiting(seen: Observed) -> Diagnosis | None:
         one = why_not_started(seen, pod)
         if one is not None:
             found.append(one)
+    final = next((one for one in found if one.final), None)
+    if final is None and seen.refusal is not None:
+        return seen.refusal
     if not found and not seen.runners and seen.job is not None:
         return diagnose_creation(seen.told, seen.job.name)
-    return next((one for one in found if one.final), found[0] if found else None)
+    return final or (found[0] if found else None)
 
 
 def why_not_started(seen: Observed, pod: PodView) -> Diagnosis | None:

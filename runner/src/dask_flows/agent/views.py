@@ -23,7 +23,15 @@ from dask_flows.agent.shapes import (
 )
 from dask_flows.diagnose import ended, termination
 from dask_flows.errors import UsageError
-from dask_flows.flowrun import TERMINAL, FlowRun, Spec, spec_of
+from dask_flows.flowrun import (
+    PENDING,
+    TERMINAL,
+    UNCLAIMED,
+    FlowRun,
+    Spec,
+    check_parameters,
+    spec_of,
+)
 from dask_flows.kube.api import Object
 
 # On the scheduler's pod: the number of the next worker, so that none is used twice.
@@ -58,6 +66,9 @@ class RunView:
         else:
             try:
                 spec = spec_of(obj)
+                # An attempt that has begun has them already; nobody would listen.
+                if status.get("phase", PENDING) in UNCLAIMED:
+                    check_parameters(spec.parameters)
             except UsageError as error:
                 invalid = str(error)
         # Parameters and files are read again, from the API, by the one step that needs them.
@@ -158,6 +169,11 @@ class PodView:
             obj=_evidence(meta, spec, status),
             **_ours(meta),
         )
+
+    @property
+    def is_runner(self) -> bool:
+        """Whether it is a runner's, of Kubernetes' Job or of anybody who used our labels."""
+        return self.component == "runner"
 
     @property
     def ended(self) -> bool:

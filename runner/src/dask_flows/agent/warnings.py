@@ -11,8 +11,9 @@ from typing import Any
 from dask_flows import names
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object
-from dask_flows.kube.informer import Informer, Rhythm
+from dask_flows.kube.informer import Informer
 from dask_flows.kube.resources import EVENTS
+from dask_flows.kube.rhythm import Rhythm
 from dask_flows.told import REFUSED, SETUP, Told
 
 # What the status of an object says as well; these are most of all warnings.

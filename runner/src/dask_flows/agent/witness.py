@@ -6,7 +6,7 @@ the copies of its Job and pods are. What is there may be believed; what is missi
 
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
-from dask_flows.agent.views import JobView
+from dask_flows.agent.views import JobView, PodView
 from dask_flows.kube.api import Api, Object, list_all
 from dask_flows.kube.errors import NotFound
 from dask_flows.kube.resources import JOBS, PODS
@@ -22,7 +22,7 @@ class Witness:
 
     async def look(self, attempt: Attempt) -> JobView | None:
         """Let the cache have the attempt's Job and pods as they are now; returns the Job."""
-        for pod in await pods_now(self._api, attempt):
+        for pod in await _pods(self._api, attempt):
             self._cache.pods.assume(pod)
         return await self.job(attempt)
 
@@ -38,7 +38,11 @@ class Witness:
         return view
 
 
-async def pods_now(api: Api, attempt: Attempt) -> list[Object]:
+async def pods_now(api: Api, attempt: Attempt) -> list[PodView]:
     """Return the pods of an attempt by the word of the API server."""
+    return [PodView.of(pod) for pod in await _pods(api, attempt)]
+
+
+async def _pods(api: Api, attempt: Attempt) -> list[Object]:
     labels = f"{LABEL_RUN_UID}={attempt.uid},{LABEL_ATTEMPT}={attempt.number}"
     return (await list_all(api, PODS, attempt.namespace, labels=labels)).items

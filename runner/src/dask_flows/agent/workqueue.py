@@ -53,12 +53,14 @@ class WorkQueue:
             heapq.heappush(self._later, (due, key))
             self._wake.set()
 
-    def failed(self, key: str, error: Exception) -> float:
-        """Count a failure and return the pause it asks for, in seconds."""
+    def failed(self, key: str, error: Exception, longest: float = LONGEST_PAUSE) -> float:
+        """Count a failure and return the pause it asks for, at most ``longest``, in seconds."""
         self.errors[type(error).__name__] += 1
         count = self._failures.get(key, 0)
-        self._failures[key] = count + 1
-        return min(LONGEST_PAUSE, FIRST_PAUSE * float(2 ** min(count, 16)))
+        pause = min(longest, FIRST_PAUSE * float(2 ** min(count, 16)))
+        # What was waited out with short pauses is no reason for a long one at the next, other failure.
+        self._failures[key] = count + (pause < longest)
+        return pause
 
     def succeeded(self, key: str) -> None:
         """Forget the failures of a key."""
@@ -75,6 +77,8 @@ class WorkQueue:
                 if key in self._again:
                     self._again.discard(key)
                     self.add(key)
+            # Of thousands of runs that are over none waits for anything: others must come to their turn.
+            await asyncio.sleep(0)
 
     async def _next(self) -> str:
         while True:

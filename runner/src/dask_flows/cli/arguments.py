@@ -1,7 +1,6 @@
 """Turn what people type into typed values, all mistakes with the argument's name."""
 
 import ast
-import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dask_flows.errors import ConfigError, UsageError
+from dask_flows.flowrun import LARGEST_PARAMETERS, parameters_size
 from dask_flows.submission import Source, pack
 
 if TYPE_CHECKING:
     from dask_flows.config import AttemptSpec
 
-LARGEST_PARAMETERS = 64 * 1024  # bytes as JSON; the FlowRun's schema admits no more
 LONGEST_NUMBER = 6  # digits of a number of workers
 
 
@@ -106,8 +105,8 @@ def parameters_of(
         )
     wanted = text_parameters(flow) if flow else frozenset()
     values |= {name: text for name, text in texts(pairs).items() if _is_other(values, name, wanted)}
-    size = len(json.dumps(values, separators=(",", ":")).encode())
-    if size > LARGEST_PARAMETERS:
+    size = parameters_size(values, "-p, --parameters")
+    if size > LARGEST_PARAMETERS:  # the schema admits more, and the agent would refuse the run
         raise UsageError(
             f"the parameters have {size} bytes, more than {LARGEST_PARAMETERS}",
             where="-p, --parameters",

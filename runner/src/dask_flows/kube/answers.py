@@ -3,10 +3,9 @@
 Nothing here trusts the shape of an answer: a proxy in between may have its own.
 """
 
-import json
-
 import aiohttp
 
+from dask_flows.kube import nesting
 from dask_flows.kube.api import Event, Object
 from dask_flows.kube.errors import Garbled, Gone, KubeError, TooManyRequests, error_from
 from dask_flows.kube.resources import Resource
@@ -15,9 +14,9 @@ from dask_flows.kube.resources import Resource
 def event_of(line: bytes, resource: Resource, path: str) -> Event:
     """Return the event in one line of a watch; raises Garbled, or what the server says instead."""
     try:
-        event = json.loads(line)
+        event = nesting.loads(line)
         kind, obj = event["type"], event["object"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise Garbled(f"the watch sent no event: {error}", where=path) from error
     if not isinstance(kind, str) or not isinstance(obj, dict):
         raise Garbled("the watch sent an event without an object", where=path)
@@ -47,8 +46,8 @@ async def check(response: aiohttp.ClientResponse, verb: str, resource: Resource,
     if response.ok:
         return
     try:
-        payload = json.loads(await response.read())
-    except (ValueError, RecursionError):
+        payload = nesting.loads(await response.read())
+    except ValueError:
         payload = None
     raise error_from(
         response.status,

@@ -4,7 +4,6 @@ That package gives the address, the credentials and TLS; its object models are l
 fields they do not know and cost two hundred times more to read (see the benchmarks).
 """
 
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import aiohttp
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 
+from dask_flows.kube import nesting
 from dask_flows.kube.answers import check, event_of
 from dask_flows.kube.api import PAGE, Event, Object, Page
 from dask_flows.kube.errors import KubeError, Unreachable
@@ -215,10 +215,10 @@ class KubeClient:
             response = await self._send(method, path, query or {}, body, self._patience.request)
             async with response:
                 await check(response, verb, resource, path)
-                answer = json.loads(await response.read())
+                answer = nesting.loads(await response.read())
         except _NETWORK as error:
             raise self._unreachable(error, verb, resource) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise KubeError(f"the answer is not JSON: {error}", where=path) from error
         if not isinstance(answer, dict):
             raise KubeError("the answer is no object", where=path)

@@ -1,6 +1,7 @@
 """The copies that an informer holds: a projection of each object, never older than what was held before.
 
 Versions outlive deleted objects until all is confirmed as of a later version: a late copy must not revive them.
+What lists leave out (``unlisted``) cannot be confirmed: it is held if it was seen to become so, or asked for.
 """
 
 import logging
@@ -20,9 +21,12 @@ log = logging.getLogger(__name__)
 class Copies(Generic[T]):
     """Hold ``project(object)`` by name; tell handlers what changed."""
 
-    def __init__(self, resource: Resource, project: Callable[[Object], T]) -> None:
+    def __init__(
+        self, resource: Resource, project: Callable[[Object], T], unlisted: Callable[[T], bool]
+    ) -> None:
         self._resource = resource
         self._project = project
+        self._unlisted = unlisted
         self._handlers: list[Handler[T]] = []
         self._objects: dict[str, T] = {}
         self._versions: dict[str, Version] = {}
@@ -55,11 +59,8 @@ class Copies(Generic[T]):
         if not name:
             return
         version = versions.parse(versions.version_of(obj))
-        if name in self._versions:
-            if not versions.passes(version, self._versions[name]):
-                return
-        elif not listed and not versions.passes(version, self._horizon):
-            return  # from before the list, which does not have it: it is gone
+        if name in self._versions and not versions.passes(version, self._versions[name]):
+            return
         try:
             new = self._project(obj)
         except Exception as error:  # noqa: BLE001 - one bad object must not stop the others
@@ -67,6 +68,9 @@ class Copies(Generic[T]):
             log.warning("left out resource=%s name=%s error=%s", self._resource, name, what)
             self._left_out[name] = version
             return
+        known = listed or name in self._versions or self._unlisted(new)
+        if not known and not versions.passes(version, self._horizon):
+            return  # from before the list, which does not have it: it is gone
         self._left_out.pop(name, None)
         old = self._objects.get(name)
         self._objects[name] = new
@@ -107,7 +111,9 @@ class Copies(Generic[T]):
         for name, version in listed.items():
             if name not in known or not versions.reaches(known[name], version):
                 return name
-        gone = (n for n in self._objects if n not in listed)
+        gone = (
+            n for n, one in self._objects.items() if n not in listed and not self._unlisted(one)
+        )
         return next((n for n in gone if versions.reaches(horizon, self._versions.get(n))), "")
 
     def foreign(self, listed: Mapping[str, Version], horizon: Version) -> str:

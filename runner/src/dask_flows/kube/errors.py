@@ -26,6 +26,8 @@ from dask_flows.errors import DaskFlowsError
 
 MESSAGE_LIMIT = 1000
 RETRY_AFTER_LIMIT = 60.0
+REFUSED = 4  # hundred and something
+PASSING = frozenset({401, 408, 429})  # a token that is being rotated, or too much at once
 
 
 class KubeError(DaskFlowsError):
@@ -50,6 +52,11 @@ class KubeError(DaskFlowsError):
         self.verb = verb
         self.resource = resource
         self.retry_after = retry_after
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the API server is well and says no; else it is asked again soon."""
+        return self.code // 100 == REFUSED and self.code not in PASSING
 
 
 class Unreachable(KubeError):

@@ -13,37 +13,23 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from dask_flows.deadline import Clock
 from dask_flows.kube import versions
-from dask_flows.kube.api import BOOKMARK, DELETED, Api, Event, Object, pages
+from dask_flows.kube.api import BOOKMARK, DELETED, Api, Event, Object, Page
 from dask_flows.kube.backoff import Backoff
 from dask_flows.kube.copies import Copies, Handler
 from dask_flows.kube.errors import Gone, Invalid, KubeError
+from dask_flows.kube.lists import Lists, Selection, read
 from dask_flows.kube.resources import Resource
+from dask_flows.kube.rhythm import USUAL, Rhythm
+from dask_flows.kube.versions import Version
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """How often to ask the API server, in seconds."""
-
-    first_pause: float = 0.5
-    longest_pause: float = 10.0
-    settled: float = 5.0  # a watch that lived this long was a good one
-    relist: float = 600.0
-    listing: float = 300.0  # the server drops a list's snapshot after five minutes anyway
-    watch: tuple[int, int] = (240, 300)  # spread, so that not all begin anew at once
-    recheck: float = 60.0  # after a check that failed
-
-
-USUAL = Rhythm()
 
 
 class Informer(Generic[T]):
@@ -59,14 +45,17 @@ class Informer(Generic[T]):
         clock: Clock,
         labels: str = "",
         fields: str = "",
+        lists: Lists[T] | None = None,
         rhythm: Rhythm = USUAL,
     ) -> None:
+        """Watch what ``labels`` and ``fields`` select; list the same, or ``lists``."""
         self.resource = resource
         self.synced = asyncio.Event()
         self.last_sign = clock.monotonic()
         self.ends: Counter[str] = Counter()  # how often following ended, by the reason
         self.lists: Counter[str] = Counter()  # how often everything was listed, by the reason
-        self.copies: Copies[T] = Copies(resource, project)
+        self._lists = lists or Lists((Selection(labels, fields),))
+        self.copies: Copies[T] = Copies(resource, project, self._lists.unlisted)
         self._api = api
         self._namespace = namespace
         self._clock = clock
@@ -74,7 +63,7 @@ class Informer(Generic[T]):
         self._rhythm = rhythm
         self._backoff = Backoff(rhythm.first_pause, rhythm.longest_pause)
         self._position = ""
-        self._newest: versions.Version = None  # position that this server has ever told
+        self._newest: Version = None  # position that this server has ever told
         self._moved = asyncio.Event()
         self._due = 0.0  # when a list is due
         self._why = "First"  # everything is to be listed
@@ -172,8 +161,8 @@ class Informer(Generic[T]):
             self._note(number)
             self._moved.set()
 
-    def _note(self, version: versions.Version) -> None:
-        if versions.reaches(version, self._newest):
+    def _note(self, version: Version) -> None:
+        if version is not None and versions.reaches(version, self._newest):
             self._newest = version
 
     def _distrust(self, why: str, because: str) -> None:
@@ -201,22 +190,31 @@ class Informer(Generic[T]):
         self.synced.set()
 
     async def _read_pages(self, present: set[str]) -> str:
-        """Take all objects, page by page so that no more is held at once; returns the version."""
+        """Take all objects, page by page so that no more is held at once; returns the version to go on from."""
         position = ""
-        listed = pages(self._api, self.resource, self._namespace, **self._selector)
-        async with aclosing(listed) as all_pages:
+        async with aclosing(self._all_pages()) as all_pages:
             async for page in all_pages:
-                self._sign()
                 if not position and not versions.reaches(
                     versions.parse(page.resource_version), self._newest
                 ):
                     self.copies.believe()
                     self._newest = None
-                position = page.resource_version
-                for obj in page.items:
-                    present.add(versions.name_of(obj))
-                    self.copies.take(obj, listed=True)
+                position = position or page.resource_version
+                self._take(page, present)
+        async with aclosing(self._lists.rest(present)) as rest:
+            async for page in rest:
+                self._take(page, present)
         return position
+
+    def _all_pages(self) -> AsyncGenerator[Page, None]:
+        return read(self._api, self.resource, self._namespace, self._lists.parts)
+
+    def _take(self, page: Page, present: set[str]) -> None:
+        self._sign()
+        self._note(versions.parse(page.resource_version))
+        for obj in page.items:
+            present.add(versions.name_of(obj))
+            self.copies.take(obj, listed=True)
 
     def _fresh(self) -> None:
         spread = random.uniform(0.8, 1.0)  # noqa: S311 - not all at once, no secrecy
@@ -250,9 +248,9 @@ class Informer(Generic[T]):
         self.lists["Age"] += 1
         due, newest = self._due, self._newest
         async with asyncio.timeout(self._rhythm.listing):
-            found, horizon = await self._read_versions()
+            found, horizon, end = await self._read_versions()
         if self.copies.missed(found, horizon):
-            await self._tell(horizon)
+            await self._tell(end)
         if self._due != due or not self._position:
             return  # listed meanwhile, or about to be
         if not versions.reaches(horizon, newest) or self.copies.foreign(found, horizon):
@@ -263,26 +261,25 @@ class Informer(Generic[T]):
             self._distrust("Missed", f"the watch has left out {name}")
         else:
             self.copies.confirm(found, horizon)
-            self._note(horizon)
+            self._note(end)
             self._fresh()
 
-    async def _read_versions(self) -> tuple[dict[str, versions.Version], versions.Version]:
-        """List; returns the version of each object by its name, and the list's."""
-        found: dict[str, versions.Version] = {}
-        position = ""
-        listed = pages(self._api, self.resource, self._namespace, **self._selector)
-        async with aclosing(listed) as all_pages:
+    async def _read_versions(self) -> tuple[dict[str, Version], Version, Version]:
+        """List; returns each object's version by name, and the versions of the first list and of the last."""
+        found: dict[str, Version] = {}
+        first = last = ""
+        async with aclosing(self._all_pages()) as all_pages:
             async for page in all_pages:
-                position = page.resource_version
+                first, last = first or page.resource_version, page.resource_version
                 for obj in page.items:
                     if name := versions.name_of(obj):
                         found[name] = versions.parse(versions.version_of(obj))
-        horizon = versions.parse(position)
+        horizon = versions.parse(first)
         if horizon is None:
             raise KubeError("the list's resourceVersion is no number", where=str(self.resource))
-        return found, horizon
+        return found, horizon, versions.parse(last)
 
-    async def _tell(self, horizon: versions.Version) -> None:
+    async def _tell(self, horizon: Version) -> None:
         """Let the watch tell everything up to a version, if it does so in time.
 
         Where nothing happens it may not: bookmarks are promised by nobody.

@@ -19,11 +19,13 @@ from dask_flows.agent.scaling import ASK_AGAIN, AT_A_TIME, Goal, Pacing, rescale
 from dask_flows.agent.views import NEXT_WORKER, PodView
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object, remove
+from dask_flows.kube.errors import Forbidden, KubeError
 from dask_flows.kube.resources import PODS, SERVICES
 from dask_flows.plan import Plan
 
 # Clusters that add workers at the same time; no more than four attempts begin meanwhile.
 GROWING = 3
+TELL_AGAIN = 20.0  # seconds
 END_GRACE = 2  # seconds for pods whose attempt is over: nobody needs their data any more
 
 
@@ -35,6 +37,7 @@ class PodsEngine:
         self._cache = cache
         self._clock = clock
         self._pacing: dict[str, Pacing] = {}
+        self._told: dict[str, dict[str, float]] = {}  # by attempt: when which pod was deleted
         self._growing = 0
 
     async def prepare(self, plan: Plan) -> Plan:
@@ -66,26 +69,36 @@ class PodsEngine:
         change = rescale(workers, goal.size, goal.idle, number)
         for name in change.remove:
             await remove(self._api, PODS, plan.namespace, name)
-        if not change.add:
-            return None
         pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
+        if not change.add:
+            pacing.refusal = None
+            return None
         now = self._clock.monotonic()
         if (pause := pacing.pause(goal.size, len(change.add), now)) > 0:
+            if isinstance(pacing.refusal, Forbidden):
+                # It is not asked for again yet, and so not taken back.
+                raise pacing.refusal.with_traceback(None)
             return pause
         if self._growing >= GROWING:
             return ASK_AGAIN
         some = change.add[:AT_A_TIME]
-        await self._add(plan, scheduler, some)
+        try:
+            await self._add(plan, scheduler, some)
+        except KubeError as error:
+            # What was reserved for them is told by a watch, at once: without a pause this would not end.
+            pacing.failed(error, self._clock.monotonic())
+            raise
         return pacing.added(len(some), self._clock.monotonic())
 
     async def delete(self, attempt: Attempt) -> bool:
         """Delete pods and Service; True once the pods are gone."""
         alive = [pod for pod in self.observe(attempt) if not pod.deleting]
-        await together(*(self._end(attempt.namespace, pod) for pod in alive))
+        await together(*(self._end(attempt, pod) for pod in alive))
         if self.observe(attempt):
             return False
         await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
         self._pacing.pop(attempt.base, None)
+        self._told.pop(attempt.base, None)
         return True
 
     async def _add(self, plan: Plan, scheduler: PodView, numbers: Sequence[int]) -> None:
@@ -100,8 +113,12 @@ class PodsEngine:
     async def _make(self, plan: Plan, body: Object) -> None:
         self._cache.pods.assume(await create_or_adopt(self._api, PODS, plan, body))
 
-    async def _end(self, namespace: str, pod: PodView) -> None:
-        await remove(self._api, PODS, namespace, pod.name, uid=pod.uid, grace=END_GRACE)
+    async def _end(self, attempt: Attempt, pod: PodView) -> None:
+        """Delete a pod; a watch tells later that this is so, and until then it is not told again."""
+        told, now = self._told.setdefault(attempt.base, {}), self._clock.monotonic()
+        if now - told.get(pod.uid, float("-inf")) >= TELL_AGAIN:
+            await remove(self._api, PODS, attempt.namespace, pod.name, uid=pod.uid, grace=END_GRACE)
+            told[pod.uid] = now
 
     def _next_number(self, plan: Plan, scheduler: PodView, workers: Sequence[PodView]) -> int:
         used = (names.worker_number(plan.base, worker.name) for worker in workers)
