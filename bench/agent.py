@@ -77,7 +77,7 @@ async def burst(bench: Bench, part: str, count: int) -> list[Row]:
 
 async def steady(bench: Bench, minutes: float) -> list[Row]:
     """Create one run after the other, evenly."""
-    await bench.until_idle()
+    await bench.until_quiet()
     usage = Usage(bench)
     count = round(PER_MINUTE * minutes)
     present = len(bench.observer.runs)
@@ -100,6 +100,7 @@ async def steady(bench: Bench, minutes: float) -> list[Row]:
 
 async def active(bench: Bench, count: int) -> list[Row]:
     """Hold so many at once, kill the agent, let all end."""
+    await bench.until_quiet()
     names = [f"active-{n}" for n in range(count)]
     bench.held.update(names)
     present = len(bench.observer.runs)
