@@ -1,7 +1,12 @@
 """What tests do to running pods: signals, evictions, doubles, and cut connections."""
 
 import json
+import ssl
 import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +62,48 @@ def double(kube: Kube, pod: str) -> str:
     spec = {k: v for k, v in found["spec"].items() if k not in ("nodeName", "hostname")}
     kube.create("pods", {"metadata": {"name": f"{pod}-again", "labels": labels}, "spec": spec})
     return f"{pod}-again"
+
+
+def wait_replaced(kube: Kube, run: str) -> None:
+    """Wait until a run's first attempt is over, and then for 60 s at most until its Dask pods are gone."""
+
+    def ended() -> bool:
+        attempts = kube.run_status(run).get("attempts") or [{}]
+        return bool(attempts[0].get("reason"))
+
+    eventually(ended, 120, lambda: f"{run}: {kube.run_status(run)}")
+    first = f"dask-flows.dev/run={run},dask-flows.dev/attempt=1"
+    selector = f"{first},app.kubernetes.io/component!=runner"
+    eventually(lambda: not kube.list("pods", selector), 60, lambda: f"{run}: pods are left")
+
+
+@contextmanager
+def without_right(kube: Kube, role: str, verb: str, resource: str) -> Iterator[None]:
+    """Take one right out of a Role; it is back at the end."""
+    rules = (kube.get("roles", role) or {})["rules"]
+    (rule,) = (r for r in rules if resource in r["resources"] and verb in r["verbs"])
+    others = [one for one in rule["resources"] if one != resource]
+    less = {**rule, "resources": [resource], "verbs": [v for v in rule["verbs"] if v != verb]}
+    kept = [*(r for r in rules if r is not rule), less]
+    kept += [{**rule, "resources": others}] if others else []
+    kube.patch("roles", role, {"rules": kept})
+    try:
+        yield
+    finally:
+        kube.patch("roles", role, {"rules": rules})
+
+
+def answer_to_strangers() -> str:
+    """Return how the API server answers a question without credentials, as an HTTP status."""
+    where = "jsonpath={.clusters[0].cluster.server}"
+    url = kubectl("config", "view", "--minify", "-o", where).strip() + "/api/v1/namespaces"
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    try:
+        with urllib.request.urlopen(url, timeout=30, context=trusting) as answer:
+            return str(answer.status)
+    except urllib.error.HTTPError as error:
+        return str(error.code)
 
 
 def restarts(kube: Kube, pod: str) -> int:

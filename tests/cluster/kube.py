@@ -15,8 +15,12 @@ PATHS = {
     "pods": "/api/v1", "services": "/api/v1", "configmaps": "/api/v1", "secrets": "/api/v1",
     "namespaces": "/api/v1", "events": "/api/v1", "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1", "leases": "/apis/coordination.k8s.io/v1",
-    "flowruns": "/apis/dask-flows.dev/v1alpha1",
+    "flowruns": "/apis/dask-flows.dev/v1alpha1", "roles": "/apis/rbac.authorization.k8s.io/v1",
 }  # fmt: skip
+
+# Said of FlowRuns for a moment after another test has installed their definition for the first time.
+CRD_IS_NEW = "storage is (re)initializing"
+CRD_TRIES = 20
 
 
 class Kube:
@@ -35,12 +39,16 @@ class Kube:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": kind or "application/json"}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            error.msg = f"{error.msg}: {error.read().decode()[:500]}"
-            raise
+        for last in (*[False] * CRD_TRIES, True):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                error.msg = f"{error.msg}: {error.read().decode()[:500]}"
+                if last or CRD_IS_NEW not in error.msg:
+                    raise
+            time.sleep(1)
+        raise AssertionError("the last try returns or raises")
 
     def path(self, kind: str, name: str = "") -> str:
         """Return the URL path of a collection or an object."""

@@ -3,35 +3,46 @@
 A life is a chain: an agent with a failpoint ends with 137, and the next one, with the next failpoint, first
 takes up what is left. The steps come in reverse, so that taking up seldom meets the next failpoint early;
 if it does, that death counts too. Nodes and runners are played (kwok).
+
+How soon the next one goes on is measured for every run that waits for an agent: from the start of the process
+to what it first writes for this run. An agent that dies before that has not gone on; the one after it is timed.
 """
 
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import yaml
+from resumption import traces, waits_for_an_agent
 
+from dask_flows.agent.status import claimed
 from dask_flows.agent.steps import STEPS
-from dask_flows.names import ANNOTATION_TARGET
+from dask_flows.flowrun import FlowRun
+from dask_flows.names import (
+    ANNOTATION_TARGET,
+    LABEL_COMPONENT,
+)
 from flows import cancel
+from harm import without_right
 from kube import Object, eventually
 from kwok.agent import AgentProcess
 from kwok.driver import Play, Runner, playing
-from kwok.site import Site, has_kwok, site, start_kwok
+from kwok.nodes import LABEL, cut_off, own_nodes, remove
+from kwok.site import ON_KWOK, Site, has_kwok, site, start_kwok
 
 # Reached only in memory (tests/unit/agent/test_crashes.py), each for a reason.
 NOT_HERE = {
-    "blocked": "a right would have to be taken away for a moment",
-    "unreachable": "a fake node would have to fall silent under a run",
-    "replan": "the release would have to be switched between two writes",
     "progress": "played runners report one number of workers",
     "reserve": "played schedulers ask for no more workers",
-    "token": "agents would have to die of two failpoints in a row; whoever comes after job:after writes it",
 }
+ALONE = {"unreachable": "a node has to be silent for minutes: in a test of its own"}
 ONLY_EPHEMERAL = {
     "service", "configmap", "scheduler", "worker",
     "delete-cluster", "delete-service", "delete-configmap",
@@ -59,7 +70,7 @@ def fake_nodes() -> None:
 
 def points(mode: str) -> list[str]:
     """Return every failpoint of a mode, the last step first."""
-    missing = set(NOT_HERE) | (ONLY_EPHEMERAL if mode == "static" else ONLY_STATIC)
+    missing = {*NOT_HERE, *ALONE} | (ONLY_EPHEMERAL if mode == "static" else ONLY_STATIC)
     steps = [step for step in reversed(STEPS) if step not in missing]
     return [f"{step}:{moment}" for step in steps for moment in ("after", "before")]
 
@@ -71,44 +82,59 @@ class Chain:
     here: Site
     agent: AgentProcess
     ends: dict[str, str] = field(default_factory=dict)  # of each run: the right phase
-    last: str = ""
     wrong: list[str] = field(default_factory=list)
-    slowest: tuple[float, str] = (0.0, "")  # seconds until a run moved again, and which
+    resumed: list[tuple[float, str]] = field(default_factory=list)  # seconds, and of which run
 
-    def die_at(self, point: str) -> None:
+    def die_at(self, point: str, name: str = "") -> None:
         """Let the next agent take up what is left and then die at a failpoint."""
-        step = point.partition(":")[0]
-        if step == "delete-pause":  # an agent looks for it as soon as it starts
-            self.pause()
-        self.start("--failpoint", point)
-        if self.agent.running:
-            self.begin(point.replace(":", "-"), step)
-        try:
-            code = self.agent.wait_end(60)
-        except subprocess.TimeoutExpired:
-            self.agent.kill()
-            self.wrong.append(f"{point}: never reached")
-        else:
-            if code != KILLED:
-                self.wrong.append(
-                    f"{point}: the agent ended with {code}\n{self.agent.text[-1000:]}"
-                )
+        step, name = point.partition(":")[0], name or point.replace(":", "-")
+        self.prepare(step, name)
+        with self.missing_right() if step == "blocked" else nullcontext():
+            self.start("--failpoint", point)
+            if self.agent.running and name not in self.ends:
+                self.begin(name, step)
+            try:
+                code = self.agent.wait_end(60)
+            except subprocess.TimeoutExpired:
+                self.agent.kill()
+                self.wrong.append(f"{point}: never reached")
+                return
+        if code != KILLED:
+            self.wrong.append(f"{point}: the agent ended with {code}\n{self.agent.text[-1000:]}")
+
+    def missing_right(self) -> AbstractContextManager[None]:
+        """Take the right away without which an agent cannot clean up."""
+        role = self.here.account.rpartition(":")[2]
+        return without_right(self.here.kube, role, "patch", "jobs")
+
+    def prepare(self, step: str, name: str) -> None:
+        """Leave what an agent must find at its start to come to a step, or take away what it must miss."""
+        match step:
+            case "delete-pause":  # an agent looks for it as soon as it starts
+                self.pause()
+            case "replan":
+                self.claim_elsewhere(name)
+            case "token":  # written by whoever comes after such a death
+                self.die_at("job:after", name)
 
     def start(self, *args: str) -> None:
-        """Start an agent; it must take up the last run within some seconds, or die trying."""
-        before = self.here.kube.get("flowruns", self.last) if self.last else None
+        """Start an agent and see it go on with every run that waits for one, or die."""
+        kube = self.here.kube
+        names = [r["metadata"]["name"] for r in kube.list("flowruns") if waits_for_an_agent(r)]
+        before = traces(kube, names)
         begin = time.monotonic()
         self.agent.start(*args)
         eventually(self.up, 60, lambda: self.agent.text[-2000:])
-        if before is not None and not _settled(before):
-            eventually(
-                lambda: (
-                    not self.agent.running or self.here.kube.get("flowruns", self.last) != before
-                ),
-                60,
-                lambda: f"{self.last} does not move: {before}",
-            )
-            self.slowest = max(self.slowest, (time.monotonic() - begin, self.last))
+
+        def done() -> bool:
+            alive = self.agent.running  # before the look: what it wrote until its death counts
+            now = traces(kube, before)
+            for name in [name for name in before if now[name] != before[name]]:
+                self.resumed.append((time.monotonic() - begin, name))
+                del before[name]
+            return not before or not alive
+
+        eventually(done, 60, lambda: f"nobody goes on with {before}")
 
     def up(self) -> bool:
         """Whether the agent is ready, or has died already."""
@@ -119,9 +145,9 @@ class Chain:
 
     def begin(self, name: str, step: str) -> None:
         """Create a run that leads to a step, and do what a person has to do for that."""
-        kube, spec = self.here.kube, SPECS.get(step, {})
-        self.ends[name], self.last = "Cancelled" if step in CANCELLED else "Succeeded", name
-        self.here.create(name, **spec)
+        kube = self.here.kube
+        self.ends[name] = "Cancelled" if step in CANCELLED else "Succeeded"
+        self.here.create(name, **SPECS.get(step, {}))
         if step == "delete-job":
             self.until(name, lambda status: status.get("reason") == "ImagePull")
         elif step in CANCELLED and step != "report":
@@ -143,6 +169,14 @@ class Chain:
         if self.here.kube.get("leases", config["pauseLease"]) is None:
             self.here.kube.create("leases", lease)
 
+    def claim_elsewhere(self, name: str) -> None:
+        """Leave a run that an agent has claimed in another mode before the release was switched."""
+        other = "static" if self.here.mode == "ephemeral" else "ephemeral"
+        run = FlowRun.parse(self.here.create(name))
+        patch = claimed(run, other, (), datetime.now(UTC))
+        self.here.kube.patch("flowruns", name, {"status": patch}, "status")
+        self.ends[name] = "Succeeded"
+
     def finish(self) -> None:
         """Let a last agent bring all runs to their ends."""
         self.start()
@@ -157,14 +191,6 @@ class Chain:
                 self.wrong.append(f"{name} ended {status['phase']} and not {end}: {status}")
 
 
-def _settled(run: Object) -> bool:
-    """Whether nothing is to do: it is over and cleaned up, or it waits for a person or a flow."""
-    status = run.get("status") or {}
-    cleaned = any(c["type"] == "CleanedUp" for c in status.get("conditions") or [])
-    over = status.get("phase") in ("Succeeded", "Failed", "Cancelled")
-    return (over and cleaned) or status.get("phase") == "Suspended" or bool(status.get("reason"))
-
-
 def behave(runner: Runner) -> Play:
     """Fail once where a retry is wanted; do not mind a stop where the pod has to be ended."""
     if runner.run.startswith("retry") and runner.attempt == 1:
@@ -174,8 +200,8 @@ def behave(runner: Runner) -> Play:
     return Play(seconds=0.5)
 
 
-def live(mode: str, share: list[str]) -> tuple[list[str], tuple[float, str]]:
-    """Play one chain; returns what was wrong, and the slowest restart."""
+def live(mode: str, share: list[str]) -> Chain:
+    """Play one chain; returns it with what was wrong, and how long each restart took."""
     with site("crash", mode=mode) as here, playing(here.namespace, behave) as driver:
         chain = Chain(here, here.agent())
         try:
@@ -184,10 +210,10 @@ def live(mode: str, share: list[str]) -> tuple[list[str], tuple[float, str]]:
             chain.finish()
             here.check(driver, chain.agent)
         except AssertionError as error:
-            chain.wrong.append(f"{chain.last}: {error}\n{chain.agent.text[-3000:]}")
+            chain.wrong.append(f"{share}: {error}\n{chain.agent.text[-3000:]}")
         finally:
             chain.agent.stop()
-        return chain.wrong, chain.slowest
+        return chain
 
 
 @pytest.mark.parametrize("mode", ["static", "ephemeral"])
@@ -196,14 +222,65 @@ def test_every_failpoint_on_a_real_api_server(mode: str) -> None:
     every = points(mode)
     shares = [every[number::CHAINS] for number in range(CHAINS)]
     with ThreadPoolExecutor(CHAINS) as pool:
-        results = list(pool.map(lambda share: live(mode, share), shares))
+        chains = list(pool.map(lambda share: live(mode, share), shares))
 
-    assert [line for wrong, _ in results for line in wrong] == []
-    assert max(slowest for _, slowest in results) < (RESUMED, "")
+    assert [line for chain in chains for line in chain.wrong] == []
+    check_resumed(mode, [one for chain in chains for one in chain.resumed], len(every) // 2)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", ["static", "ephemeral"])
+def test_deaths_while_a_node_is_silent(mode: str) -> None:
+    """The same where the agent says that a node does not answer; once the node is gone, a new attempt."""
+    with own_nodes(2) as (group, _):
+        runner = {**ON_KWOK, "nodeSelector": {"type": "kwok", LABEL: group}}
+        # The cluster of the attempt lives elsewhere: those nodes do not say what their system is.
+        dask = {**ON_KWOK, "nodeSelector": {"type": "kwok", "kubernetes.io/os": "linux"}}
+        with (
+            site(
+                "silent", mode=mode, runner=runner, dask={"scheduler": dask, "worker": dask}
+            ) as here,
+            playing(here.namespace, lambda r: Play(ends=r.attempt > 1)) as driver,
+        ):
+            chain = Chain(here, here.agent())
+            try:
+                lose_a_node(chain)
+                here.check(driver, chain.agent)
+            finally:
+                chain.agent.stop()
+            check_resumed(f"a silent node, {mode}", chain.resumed, 1)
+
+
+def lose_a_node(chain: Chain) -> None:
+    """Let a node fall silent under a run and two agents die of that; then delete the node."""
+    kube = chain.here.kube
+    chain.start("--failpoint", "unreachable:before")
+    chain.here.create("cut")
+    kube.wait_run("cut", "Running")
+    (pod,) = kube.list("pods", f"{LABEL_COMPONENT}=runner")
+    cut_off(pod["spec"]["nodeName"])
+    assert chain.agent.wait_end(180) == KILLED
+    chain.start("--failpoint", "unreachable:after")
+    assert chain.agent.wait_end(60) == KILLED
+    (run,) = kube.list("flowruns")
+    assert not waits_for_an_agent(run), run  # it says that the node does not answer
+    chain.start()
+    remove(pod["spec"]["nodeName"])
+    ended = kube.wait_run("cut", timeout=240)
+    assert (ended["phase"], ended["attempt"]) == ("Succeeded", 2), ended
+    assert ended["attempts"][0]["reason"] == "NodeLost"
+
+
+def check_resumed(what: str, resumed: list[tuple[float, str]], least: int) -> None:
+    """Fail unless so many restarts were timed, each below the bound."""
+    assert len(resumed) >= least, f"{what}: only {len(resumed)} restarts could be timed"
+    half = statistics.median(seconds for seconds, _ in resumed)
+    print(f"{what}: {len(resumed)} resumed, half within {half:.1f} s, slowest {max(resumed)}")  # noqa: T201 - a measurement
+    assert [one for one in resumed if one[0] >= RESUMED] == []
 
 
 def test_every_step_is_either_here_or_explained() -> None:
     """A new write of the agent must be tried here, or its reason be written down."""
     here = {point.partition(":")[0] for mode in ("static", "ephemeral") for point in points(mode)}
 
-    assert here | set(NOT_HERE) == set(STEPS)
+    assert here | set(NOT_HERE) | set(ALONE) == set(STEPS)

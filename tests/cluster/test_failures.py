@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 import flows
+import harm
 import invariants
-from kube import Kube, eventually, kubectl
+from kube import Kube, Object, eventually, kubectl
 from release import Release
+from troubles import AGAIN, RETRIED, SIGKILL
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def installed(shared: Kube) -> Kube:
     """A release in ephemeral mode for all cases."""
-    Release(shared).install("ephemeral")
+    Release(shared).install("ephemeral", runner={"tmpSizeLimit": "32Mi"})
     return shared
 
 
@@ -182,3 +184,90 @@ def test_the_agent_may_be_away(installed: Kube, seconds: int) -> None:
     assert flows.result(status) == 7
     assert status["attempt"] == 1
     invariants.check(installed)
+
+
+@pytest.fixture(scope="module")
+def retried(installed: Kube) -> dict[str, Object]:
+    """How the runs ended whose first attempt was harmed; its Dask pods went in time."""
+    for name, case in RETRIED.items():
+        flows.inline(installed, name, case.code, retries={**case.retries, "backoffSeconds": 1})
+    for name, case in RETRIED.items():
+        if case.signal:
+            installed.wait_run(name, "Running", timeout=90)
+            assert harm.pods_of(installed, name, "scheduler")
+            harm.signal(installed, harm.runner_of(installed, name), case.signal)
+    for name in RETRIED:
+        harm.wait_replaced(installed, name)
+    return {name: installed.wait_run(name, timeout=120) for name in RETRIED}
+
+
+def check_second(status: Object, reason: str) -> None:
+    """Attempt 2 succeeded, on a cluster of its own; status tells how the first one ended."""
+    assert flows.result(status) == 2
+    ends = [(attempt["attempt"], attempt["reason"]) for attempt in status["attempts"]]
+    assert ends == [(1, reason), (2, "Succeeded")]
+    assert status["clusterName"] == status["attempts"][1]["jobName"]
+
+
+def test_a_killed_runner_is_followed_by_another(retried: dict[str, Object]) -> None:
+    """Row 4: its Dask pods are gone within 60 s, and the flow's own budget pays for attempt 2."""
+    _check_retried(retried, "killed-once")
+
+
+def test_an_evicted_runner_is_followed_by_another(retried: dict[str, Object]) -> None:
+    """Row 22: its Dask pods are gone within 60 s, and the budget for the platform pays for attempt 2."""
+    _check_retried(retried, "full-once")
+
+
+def _check_retried(retried: dict[str, Object], name: str) -> None:
+    case, status = RETRIED[name], retried[name]
+    check_second(status, case.reason)
+    assert case.says in status["attempts"][0]["message"]
+    assert status["retries"] == case.retries
+
+
+ROLE = "flows-dask-flows-agent"
+ADVICE = "have the right granted"
+
+
+def blocked(status: Object) -> Object:
+    """Return the condition Blocked of a run, empty if nothing blocks it."""
+    found = (c for c in status.get("conditions") or [] if c["type"] == "Blocked")
+    return next((c for c in found if c["status"] == "True"), {})
+
+
+def test_a_right_is_missing_between_two_attempts(installed: Kube) -> None:
+    """Row 36: what is left of attempt 1 keeps attempt 2 away, status says by which right; with it the run goes on."""
+    name = "no-delete"
+    flows.inline(installed, name, AGAIN, retries={"limit": 1, "backoffSeconds": 1})
+    installed.wait_run(name, "Running", timeout=90)
+
+    with harm.without_right(installed, ROLE, "delete", "pods"):
+        harm.signal(installed, harm.runner_of(installed, name), SIGKILL)
+        told = eventually(lambda: blocked(installed.run_status(name)), 60)
+        status = installed.run_status(name)
+
+    assert told["reason"] == "Forbidden"
+    assert "Forbidden: delete pods" in told["message"]
+    assert 'cannot delete resource "pods"' in told["message"]
+    assert ADVICE in told["message"]
+    assert (status["phase"], status["attempt"]) == ("Pending", 1), status
+    status = installed.wait_run(name, timeout=120)
+    check_second(status, "FlowFailed")
+    assert not blocked(status)
+
+
+def test_a_right_is_missing_at_the_start(installed: Kube) -> None:
+    """Row 36: status says which while the run waits; with the right it starts by itself, in the same attempt."""
+    name = "no-create"
+    with harm.without_right(installed, ROLE, "create", "jobs"):
+        flows.inline(installed, name, "def main(): return 1\n")
+        eventually(lambda: installed.run_status(name).get("reason") == "Forbidden", 60)
+        status = installed.run_status(name)
+
+    assert status["phase"] == "Starting"
+    assert 'cannot create resource "jobs"' in status["message"]
+    assert ADVICE in status["message"]
+    status = installed.wait_run(name, timeout=120)
+    assert flows.result(status) == 1
+    assert status["attempt"] == 1

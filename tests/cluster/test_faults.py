@@ -18,8 +18,8 @@ from kube import Kube, eventually, kubectl
 from namespaces import make_namespace
 from release import CHART, Release
 from troubles import (
-    EAT,
     HOLD,
+    HUNGRY,
     LOOK_AROUND,
     MARKED,
     OBEDIENT,
@@ -220,27 +220,26 @@ def test_all_workers_are_gone(installed: Kube) -> None:
 
 
 @pytest.mark.full
-def test_a_worker_out_of_memory(installed: Kube) -> None:
-    """Row 21: the task that ends one worker after the other is named, as KilledWorker does."""
-    limits = {"resources": {"limits": {"memory": "300Mi", "cpu": "1"}}, "replicas": 1}
-    start(installed, "hungry", EAT, mode="ephemeral", workers=limits)
+@pytest.mark.parametrize("name", HUNGRY)
+def test_a_worker_out_of_memory(installed: Kube, name: str) -> None:
+    """Row 21: the run fails, and its message names the task that ended the worker."""
+    start(installed, name, **HUNGRY[name].spec)
 
-    status = installed.wait_run("hungry", timeout=240)
+    status = installed.wait_run(name, timeout=240)
 
-    assert status["phase"] == "Failed", status
-    assert status["reason"] in ("FlowFailed", "OutOfMemory", "WorkersLost"), status
-    assert "KilledWorker" in status["message"] or "memory" in status["message"], status
+    assert (status["phase"], status["reason"]) == ("Failed", HUNGRY[name].reason), status
+    assert HUNGRY[name].says in status["message"], status
 
 
 def test_a_flow_has_no_key_to_the_api_server(installed: Kube) -> None:
-    """Row 40: no token file in runner or worker, and the API server gives strangers nothing."""
+    """Row 40: no token file in runner or worker; the API server refuses them as any stranger, with 401 or 403."""
     start(installed, "curious", LOOK_AROUND)
 
     found = flows.result(installed.wait_run("curious", timeout=90))
 
-    for has_token, answer in found.values():
-        assert not has_token
-        assert answer != "200"
+    refused = harm.answer_to_strangers()
+    assert refused in ("401", "403")
+    assert found == {"worker": [False, refused], "runner": [False, refused]}
 
 
 def test_an_upgrade_in_the_middle_of_a_run(installed: Kube) -> None:

@@ -1,5 +1,6 @@
 """The agent as a process against a real API server; nodes are fake and runners are played (``tests/kwok``)."""
 
+import urllib.error
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,37 @@ from kwok.site import ON_KWOK, Site, site, start_kwok
 
 LIMIT = 40
 FOREVER = Play(ends=False)
+KIB = 1024
+STORAGE = "put the data into storage and pass its address"
+
+
+def sized(size: int) -> dict[str, Any]:
+    """Return parameters that are so many bytes of JSON."""
+    return {"x": "y" * (size - len('{"x": ""}'))}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    """Return parameters of so many levels, their own included."""
+    inner: Any = None
+    for _ in range(levels):
+        inner = {"x": inner}
+    return dict(inner)
+
+
+# What a run is given, and what its status says against it, if anything.
+PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
+    "nulls": ({"x": None, "y": [None, {"z": None}]}, ""),
+    "64kib": (sized(64 * KIB), ""),
+    "64kib-and-1": (sized(64 * KIB + 1), "parameters are 65 KiB, at most 64 are possible"),
+    "65kib": (sized(65 * KIB), "parameters are 65 KiB, at most 64 are possible"),
+    "300kib": (sized(300 * KIB), "parameters are 300 KiB, at most 64 are possible"),
+    "1331kib": (sized(1331 * KIB), "parameters are 1331 KiB, at most 64 are possible"),
+    "unicode": ({"ß": "語𝄞\u0000\u2028" * 1000}, ""),
+    "unicode-of-60kib": ({"x": "ß" * 30 * KIB}, ""),
+    "unicode-of-80kib": ({"x": "ß" * 40 * KIB}, "parameters are 81 KiB, at most 64 are possible"),
+    "deep": (nested(500), ""),
+    "too-deep": (nested(600), "parameters are nested more than 500 levels deep"),
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -141,6 +173,38 @@ def test_a_quota_that_is_raised(here: Site, driver: Driver) -> None:
     assert "exceeded quota: none" in waiting["message"]
     assert ended["phase"] == "Succeeded"
     assert len(driver.of("poor")) == 1
+
+
+def test_parameters_of_every_size(here: Site, agent: AgentProcess, driver: Driver) -> None:
+    """Row 29: what fits reaches the runner as it was given; the rest ends with the reason, or is never stored."""
+    logged = len(agent.text)
+    for name, (parameters, _) in PARAMETERS.items():
+        here.create(f"given-{name}", parameters=parameters)
+    with pytest.raises(urllib.error.HTTPError, match=r"too large|larger than max") as refused:
+        here.create("given-2mib", parameters=sized(2048 * KIB))
+
+    assert refused.value.code in (413, 500)
+    assert here.kube.get("flowruns", "given-2mib") is None
+    for name, (parameters, found) in PARAMETERS.items():
+        if found:
+            _refused(here, driver, f"given-{name}", found)
+        else:
+            status = here.kube.wait_run(f"given-{name}")
+            assert status["phase"] == "Succeeded", (name, status)
+            assert [r.parameters for r in driver.of(f"given-{name}")] == [parameters], name
+
+    here.create("given-nothing")
+    assert here.kube.wait_run("given-nothing")["phase"] == "Succeeded"
+    assert "Traceback" not in agent.text[logged:]
+
+
+def _refused(here: Site, driver: Driver, name: str, found: str) -> None:
+    """Fail unless a run has ended for its parameters, before anything was made for it."""
+    status = _ended(here, name, "InvalidSpec")
+    assert f"{found} (spec.parameters): " in status["message"], status
+    assert status["message"].endswith(STORAGE), status
+    assert not {"attempt", "jobName"} & status.keys(), status
+    assert driver.of(name) == []
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import datetime
 
 import pytest
 
@@ -9,10 +10,20 @@ import flows
 import harm
 from kube import Kube, eventually, run
 from release import ROOT, Release
-from troubles import ONCE, TASKS
+from troubles import AGAIN, ONCE, TASKS
 
 SHORT = "import time\ndef main():\n    time.sleep(10)\n    return 'short'\n"
 LONG = "import time\ndef main():\n    time.sleep(45)\n    return 'long'\n"
+SLEEPS = "import time\ndef main():\n    time.sleep({})\n    return {}\n"
+FAILS_ONCE = """
+import os
+def main():
+    attempt = int(os.environ["DASK_FLOWS_ATTEMPT"])
+    if attempt == 1:
+        raise ValueError("not the first time")
+    return attempt
+"""
+CAUGHT_UP = 15.0  # seconds after /readyz, as docs/how-to/api-outages.md promises
 AGENT = "app.kubernetes.io/component=agent"
 
 
@@ -35,9 +46,7 @@ def test_the_control_plane_goes_away(
     for name in ("short", "long"):
         kube.wait_run(name, "Running", timeout=90)
 
-    run(
-        sys.executable, str(ROOT / "ci" / "cluster"), "outage", component, str(seconds), timeout=120
-    )
+    _outage(component, seconds)
 
     assert flows.result(kube.wait_run("short", timeout=30)) == "short"
     flows.inline(kube, "next", "def main(): return 1\n")
@@ -46,6 +55,50 @@ def test_the_control_plane_goes_away(
     assert {kube.run_status(name)["attempt"] for name in ("short", "long")} == {1}
     assert flows.result(kube.wait_run("next", timeout=60)) == 1
     assert harm.restarts(kube, agent["metadata"]["name"]) == 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seconds", [60, 200])
+def test_the_api_server_is_away_for_long(kube: Kube, release: Release, seconds: int) -> None:
+    """Row 12: no run notices, and the agent is not restarted: that it is refused is a sign of life, after 180 s, too.
+
+    A run whose next attempt came due meanwhile is claimed within 15 s after /readyz, and so is a new one.
+    """
+    release.install("static")
+    (agent,) = kube.list("pods", AGENT)
+    flows.inline(kube, "short", SLEEPS.format(30, 1))
+    flows.inline(kube, "long", SLEEPS.format(seconds + 60, 2))
+    for name in ("short", "long"):
+        kube.wait_run(name, "Running", timeout=90)
+    _wait_for_a_retry(kube, "waits")
+
+    _outage("apiserver", seconds)
+
+    eventually(lambda: kube.run_status("waits")["attempt"] == 2, CAUGHT_UP)
+    flows.inline(kube, "next", "def main(): return 3\n")
+    kube.wait_run("next", "Starting", "Running", "Succeeded", timeout=CAUGHT_UP)
+    ends = {name: kube.wait_run(name, timeout=180) for name in ("short", "long", "waits", "next")}
+    assert [flows.result(status) for status in ends.values()] == [1, 2, 2, 3]
+    assert [status["attempt"] for status in ends.values()] == [1, 1, 2, 1]
+    assert [pod["metadata"]["uid"] for pod in kube.list("pods", AGENT)] == [
+        agent["metadata"]["uid"]
+    ]
+    assert harm.restarts(kube, agent["metadata"]["name"]) == 0
+
+
+def _wait_for_a_retry(kube: Kube, name: str) -> None:
+    """Let a run wait for its second attempt, which is due when there is no API server to write it to."""
+    flows.inline(kube, name, FAILS_ONCE, retries={"limit": 1, "backoffSeconds": 40})
+    kube.wait_run(name, "Starting", "Running", timeout=60)
+    status = kube.wait_run(name, "Pending", timeout=60)
+    # Stopping the API server takes seconds; the shortest outage is a minute.
+    assert datetime.fromisoformat(status["retryTime"]).timestamp() > time.time() + 15, status
+
+
+def _outage(component: str, seconds: int) -> None:
+    """Stop a component of the control plane for that long; returns when it answers /readyz."""
+    program = [sys.executable, str(ROOT / "ci" / "cluster")]
+    run(*program, "outage", component, str(seconds), timeout=seconds + 150)
 
 
 @pytest.mark.full
@@ -76,6 +129,27 @@ def test_a_long_partition_loses_the_scheduler(kube: Kube, release: Release) -> N
         status = kube.wait_run(name, timeout=180)
 
     assert (status["phase"], status["reason"]) == ("Failed", "SchedulerLost"), status
+
+
+@pytest.mark.full
+def test_a_long_partition_is_followed_by_another_attempt(kube: Kube, release: Release) -> None:
+    """Row 35: the Dask pods of attempt 1 are gone within 60 s after its end; attempt 2 has its own, and succeeds."""
+    name = "cut-once"
+    release.install("ephemeral", runs={"schedulerTimeoutSeconds": 10})
+    only = {"limit": 0, "infrastructure": 1}
+    flows.inline(kube, name, AGAIN, retries={**only, "backoffSeconds": 1})
+    kube.wait_run(name, "Running", timeout=90)
+    scheduler = f"{kube.run_status(name)['clusterName']}-scheduler"
+
+    with harm.Cut(kube, harm.runner_of(kube, name), scheduler):
+        harm.wait_replaced(kube, name)
+
+    status = kube.wait_run(name, timeout=120)
+    assert flows.result(status) == 2
+    ends = [(attempt["attempt"], attempt["reason"]) for attempt in status["attempts"]]
+    assert ends == [(1, "SchedulerLost"), (2, "Succeeded")]
+    assert status["clusterName"] == status["attempts"][1]["jobName"]
+    assert status["retries"] == only
 
 
 def _pass(seconds: float) -> None:

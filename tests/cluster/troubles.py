@@ -35,6 +35,25 @@ def main():
     data = b"x" * 2**31
     time.sleep(300)
 """
+# Holds on in its first attempt, to be harmed there; the next one succeeds.
+AGAIN = """
+import os, time
+def main():
+    attempt = int(os.environ["DASK_FLOWS_ATTEMPT"])
+    if attempt == 1:
+        time.sleep(300)
+    return attempt
+"""
+FILL_ONCE = """
+import os, time
+def main():
+    attempt = int(os.environ["DASK_FLOWS_ATTEMPT"])
+    if attempt == 1:
+        with open("/tmp/full", "wb") as file:
+            file.write(b"x" * 2**26)
+        time.sleep(300)
+    return attempt
+"""
 MARKED = "print('imported', flush=True)\n" + HOLD
 SIGKILL, SIGTERM, SIGSTOP = 9, 15, 19
 TASKS = """
@@ -72,6 +91,27 @@ def main():
 """
 
 
+class Hungry(NamedTuple):
+    """A run with a task that ends every worker, and what the run then says."""
+
+    spec: dict[str, Any]
+    reason: str
+    says: str
+
+
+# Two ends are possible, and which one comes is a race of Dask, which gives a task up at the fourth worker, with the
+# run's patience for a cluster without workers. Here neither is close: one death is enough, or the third begins a
+# pause of the kubelet's, 20 s, that is longer than the patience of 15 s.
+ONE_DEATH = {"name": "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "value": "0"}
+TIGHT = {"resources": {"limits": {"memory": "300Mi", "cpu": "1"}}, "replicas": 1}
+ON_TIGHT = {"code": EAT, "mode": "ephemeral", "workers": TIGHT}
+HUNGRY = {
+    "hungry-once": Hungry({**ON_TIGHT, "env": [ONE_DEATH]}, "FlowFailed",
+                          "KilledWorker: 1 worker ended while running task eat-"),
+    "hungry": Hungry(ON_TIGHT, "WorkersLost", "was lost while it ran eat (eat-"),
+}  # fmt: skip
+
+
 class Case(NamedTuple):
     """A fault of a runner, and how the run must end."""
 
@@ -98,6 +138,23 @@ RUNNERS = {
     "job-gone": Case(HOLD, delete_job, "JobDeleted", "somebody deleted"),
     "memory": Case(SWELL, lambda kube, run: None, "OutOfMemory", "1Gi"),
     "disk": Case(FILL, lambda kube, run: None, "Evicted", "32Mi"),
+}  # fmt: skip
+
+
+class Retried(NamedTuple):
+    """A fault of a first attempt, the one budget that may pay for a second, and what the first must say."""
+
+    code: str
+    signal: int
+    retries: dict[str, int]
+    reason: str
+    says: str
+
+
+RETRIED = {
+    # Without another word from Kubernetes, signal 9 is the end of the flow's own process.
+    "killed-once": Retried(AGAIN, SIGKILL, {"limit": 1, "infrastructure": 0}, "FlowFailed", "signal 9"),
+    "full-once": Retried(FILL_ONCE, 0, {"limit": 0, "infrastructure": 1}, "Evicted", "32Mi"),
 }  # fmt: skip
 
 

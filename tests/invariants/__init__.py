@@ -1,17 +1,19 @@
-"""The checker: five rules over what the API, the audit log and the flows' own counters say.
+"""The checker: five rules over what the API, the audit log, the agents and the flows' own counters say.
 
 ``check(kube)`` is what every cluster test ends with; the rules are in ``rules``. Without an audit log only
 some of them can be judged: on our own cluster and in CI that is a failure, elsewhere a notice.
 """
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import yaml
 
+from invariants import agents as reading
 from invariants import audit
-from invariants.evidence import KINDS, MANAGED, Evidence, Object, Start
+from invariants.cost import sound
+from invariants.evidence import KINDS, MANAGED, Agent, Evidence, Object, Start
 from invariants.rules import broken
 from kube import Kube, eventually
 
@@ -27,13 +29,14 @@ def check(
     starts: Iterable[Start] | None = None,
     counted: Iterable[str] = (),
     restarts: int = 0,
+    agents: Iterable[Agent] | None = None,
     log: Path | None = None,
 ) -> None:
     """Fail unless all rules hold within ``timeout`` seconds, the time that cleaning up may take.
 
     Where there must be an audit log, it has to prove something.
     ``starts`` are what the flows with the UIDs ``counted`` have said themselves; ``restarts`` is how often
-    the agent was killed.
+    the agent was killed; ``agents`` are those outside of the cluster, else the ones in the namespace's pods.
     """
     own = None if starts is None else list(starts)
 
@@ -42,6 +45,10 @@ def check(
         return [*_unproven(evidence), *_judge(evidence, own, counted, restarts)]
 
     eventually(lambda: not found(), timeout, lambda: "\n".join(found()))
+    # Once, when all is over: what an agent has left does not go away.
+    left = list(reading.in_pods(kube) if agents is None else agents)
+    wrong = list(sound(Evidence(agents=left)))
+    assert not wrong, "\n".join(wrong)
 
 
 def violations(
@@ -49,15 +56,19 @@ def violations(
     *,
     starts: list[Start] | None = None,
     counted: Iterable[str] = (),
-    restarts: int = 0,
+    faults: Mapping[str, int] | None = None,
+    agents: Iterable[Agent] = (),
     watched: Iterable[Object] = (),
     log: Path | None = None,
 ) -> list[str]:
     """Name each broken rule; without an audit log, says so once and judges by the rest.
 
-    ``watched`` are FlowRuns as a watch has shown them: they fill what the log may lack.
+    ``faults`` are how many hit each run's agent or control plane, by UID. ``watched`` are FlowRuns as a watch
+    has shown them: they fill what the log may lack.
     """
-    return _judge(read(kube, watched=watched, log=log), starts, counted, restarts)
+    evidence = read(kube, watched=watched, log=log)
+    evidence.faults, evidence.agents = faults or {}, list(agents)
+    return _judge(evidence, starts, counted, restarts=0)
 
 
 def unproven(kube: Kube, *, log: Path | None = None) -> str:
@@ -72,6 +83,7 @@ def read(kube: Kube, *, watched: Iterable[Object] = (), log: Path | None = None)
     evidence = Evidence(
         runs=runs, objects=objects, expires=_expires(kube.list("configmaps", RELEASE))
     )
+    evidence.handed_over = _older(runs, reading.since(kube.list("pods", RELEASE)))
     where, since = log or audit.default_log(), _since(kube)
     evidence.unproven = audit.missing(where, kube.namespace, since)
     if evidence.unproven:
@@ -91,6 +103,12 @@ def _judge(
 ) -> list[str]:
     evidence.starts, evidence.counted, evidence.restarts = starts, frozenset(counted), restarts
     return broken(evidence)
+
+
+def _older(runs: Iterable[Object], since: str) -> frozenset[str]:
+    """Return the UIDs of the runs that came before a moment, or in the same second."""
+    metas = [run["metadata"] for run in runs]
+    return frozenset(meta["uid"] for meta in metas if str(meta["creationTimestamp"]) <= since)
 
 
 def _unproven(evidence: Evidence) -> list[str]:

@@ -1,6 +1,7 @@
 """What the rules judge by, wherever it was read: the API, the audit log, the flows' own counters."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,15 @@ class Start:
     uid: str
     attempt: int
     pod: str
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What is known of an agent: its log, and the largest resident set of its process, None if not known."""
+
+    name: str
+    log: str = ""
+    peak_mib: float | None = None
 
 
 @dataclass
@@ -45,7 +55,10 @@ class Evidence:
     writes: Counter[str] | None = None  # the agent's, by UID of the run
     starts: list[Start] | None = None
     counted: frozenset[str] = frozenset()  # UIDs of runs whose flow counts its starts
-    restarts: int = 0  # of the agent: each may repeat some writes
+    restarts: int = 0  # of the agent, of which each may have hit any run: it may repeat some writes
+    faults: Mapping[str, int] = field(default_factory=dict)  # that hit a run, beside these, by UID
+    handed_over: frozenset[str] = frozenset()  # UIDs of runs that are older than the agent
+    agents: list[Agent] = field(default_factory=list)
 
 
 def status_of(run: Object) -> Object:

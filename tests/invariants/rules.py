@@ -6,12 +6,14 @@ I3 nothing of ours lacks its FlowRun; a run that is over is cleaned up, and noth
    finished Jobs, with a time to live where one is set.
 I4 attempt and phase never go back; a new attempt only after the last is recorded dead; an end stays.
    Where states may be missing, only what holds over any number of steps, and each state by itself.
-I5 a run costs the API server a bounded number of writes.
+I5 a run costs the API server a bounded number of writes, and the agent bounded memory; no agent has met an
+   error that it does not know. In ``cost``.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
+from invariants.cost import cost, sound
 from invariants.evidence import (
     LABEL_COMPONENT,
     LABEL_UID,
@@ -25,17 +27,12 @@ TERMINAL = ("Succeeded", "Failed", "Cancelled")
 STAGES = {"Starting": 1, "Running": 2, "Pending": 3, "Suspended": 3} | dict.fromkeys(TERMINAL, 4)
 MAY_CHANGE_AT_THE_END = {"conditions", "observedGeneration"}
 
-# One attempt: claim, start, running, end, cleaned; the Job, its Secret, its TTL.
-WRITES_PER_ATTEMPT = 8
-WRITES_PER_CLUSTER = 6  # Service, ConfigMap and scheduler, made and deleted
-WRITES_PER_WORKER = 2
-WRITES_BESIDE = 6  # what a wait, a stop, or a refusal adds
-WRITES_PER_RESTART = 6  # what an agent that died had done and the next one asks for again
-
 
 def broken(evidence: Evidence) -> list[str]:
     """Name each broken rule, one line each; an empty list if all hold."""
-    rules: tuple[Callable[[Evidence], Iterator[str]], ...] = (ends, once, left, order, cost)
+    rules: tuple[Callable[[Evidence], Iterator[str]], ...] = (
+        ends, once, left, order, cost, sound,
+    )  # fmt: skip
     return [line for rule in rules for line in rule(evidence)]
 
 
@@ -188,26 +185,3 @@ def _recorded(status: Object) -> bool:
 
 def _said(status: Object) -> str:
     return f"attempt {status.get('attempt') or 0} {status.get('phase')}"
-
-
-def cost(evidence: Evidence) -> Iterator[str]:
-    """I5: no run costs more writes than its attempts, its workers and the agent's restarts explain."""
-    if evidence.writes is None:
-        return
-    for run in evidence.runs:
-        uid, status = run["metadata"]["uid"], status_of(run)
-        allowed = allowed_writes(status, evidence.restarts)
-        if (count := evidence.writes[uid]) > allowed:
-            yield f"I5 {run['metadata']['name']} cost {count} writes, at most {allowed} are right"
-
-
-def allowed_writes(status: Object, restarts: int) -> int:
-    """Return how many writes a run may have cost."""
-    attempts = status.get("attempts") or []
-    number = int(status.get("attempt") or 0)
-    each = WRITES_PER_ATTEMPT
-    if any(attempt.get("mode") == "ephemeral" for attempt in attempts):
-        workers = max((int(attempt.get("workers") or 0) for attempt in attempts), default=0)
-        # The status shows a worker count when it changes; a worker that is lost is replaced.
-        each += WRITES_PER_CLUSTER + (WRITES_PER_WORKER + 1) * (workers + 2)
-    return number * each + WRITES_BESIDE + restarts * WRITES_PER_RESTART

@@ -8,8 +8,9 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
+from invariants.agents import kib
 from kube import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -104,11 +105,11 @@ class AgentProcess:
 
     def peak_mib(self) -> float:
         """Return the largest resident set of any of its processes so far."""
-        return max(self._peak_before, _status(self.pid, "VmHWM") if self.running else 0) / 1024
+        return max(self._peak_before, kib(self.pid, "VmHWM") if self.running else 0) / 1024
 
     def rss_mib(self) -> float:
         """Return the present resident set."""
-        return _status(self.pid, "VmRSS") / 1024
+        return kib(self.pid, "VmRSS") / 1024
 
     def get(self, path: str) -> str:
         """Read one of its pages, such as ``/metrics``."""
@@ -138,14 +139,14 @@ class AgentProcess:
 
     def _note_usage(self) -> None:
         self._cpu_before += _cpu(self.pid)
-        self._peak_before = max(self._peak_before, _status(self.pid, "VmHWM"))
+        self._peak_before = max(self._peak_before, kib(self.pid, "VmHWM"))
 
     def _note_usage_until_end(self, timeout: float) -> None:
         # wait4 would reap the process behind Popen's back: its last reading is good enough.
         cpu = peak = 0.0
         end = time.monotonic() + timeout
         while self.running and time.monotonic() < end:
-            cpu, peak = max(cpu, _cpu(self.pid)), max(peak, _status(self.pid, "VmHWM"))
+            cpu, peak = max(cpu, _cpu(self.pid)), max(peak, kib(self.pid, "VmHWM"))
             assert self._process is not None
             try:
                 self._process.wait(0.2)
@@ -161,13 +162,3 @@ def _cpu(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def _status(pid: int, key: str) -> int:
-    """Return a figure of /proc/PID/status in KiB; 0 for a process that has ended."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    found: Any = next((line for line in lines if line.startswith(f"{key}:")), None)
-    return int(found.split()[1]) if found else 0

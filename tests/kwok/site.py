@@ -70,7 +70,12 @@ class Site:
         starts = [invariants.evidence.Start(r.uid, r.attempt, r.pod_uid) for r in begun]
         counted = [run["metadata"]["uid"] for run in self.kube.list("flowruns")]
         invariants.check(
-            self.kube, timeout, starts=starts, counted=counted, restarts=agent.starts - 1
+            self.kube,
+            timeout,
+            starts=starts,
+            counted=counted,
+            restarts=agent.starts - 1,
+            agents=[invariants.Agent("agent", agent.text, agent.peak_mib())],
         )
 
     def install(self) -> None:

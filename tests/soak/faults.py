@@ -19,6 +19,7 @@ from soak.schedule import Action
 from soak.world import AGENT, RUN, World, container_id
 
 CLUSTER = Path(__file__).parents[2] / "ci" / "cluster"
+AFTERMATH = 10.0  # seconds; what has just come back knows nobody's rights yet, and has no quorum
 NOBODY = "nobody there"
 DONE = {"kill": "killed", "delete": "deleted", "evict": "evicted"}
 
@@ -52,11 +53,12 @@ def agent(world: World, action: Action) -> None:
 
 def _freeze(world: World, action: Action, pod: Object) -> None:
     container, name = container_id(pod), pod["metadata"]["name"]
-    try:
-        frozen = killing.send(container, signal.SIGSTOP)
-        time.sleep(action.seconds)
-    finally:
-        killing.send(container, signal.SIGCONT)
+    with world.striking(action.lane):
+        try:
+            frozen = killing.send(container, signal.SIGSTOP)
+            time.sleep(action.seconds)
+        finally:
+            killing.send(container, signal.SIGCONT)
     if frozen:
         world.count("agent frozen")
         world.blow()
@@ -114,11 +116,8 @@ def control(world: World, action: Action, announce: Path | None = None) -> None:
     if announce:
         announce.touch()
     try:
-        found = processes.find(action.target, from_environ(os.environ))
-        if action.verb == "kill" and found:
-            os.kill(found.pid, signal.SIGKILL)
-        command = [sys.executable, str(CLUSTER), "outage", action.target, f"{action.seconds:.2f}"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        with world.striking(action.lane, aftermath=AFTERMATH):
+            done = _outage(action)
     finally:
         if announce:
             with suppress(OSError):
@@ -130,3 +129,11 @@ def control(world: World, action: Action, announce: Path | None = None) -> None:
         f"{done_to_it} and started" if done.returncode == 0 else f"failed: {done.stderr[-300:]}"
     )
     world.journal.note(action, outcome, action.target)
+
+
+def _outage(action: Action) -> subprocess.CompletedProcess[str]:
+    found = processes.find(action.target, from_environ(os.environ))
+    if action.verb == "kill" and found:
+        os.kill(found.pid, signal.SIGKILL)
+    command = [sys.executable, str(CLUSTER), "outage", action.target, f"{action.seconds:.2f}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -5,17 +5,20 @@ runs but the agent's death and outages of the cluster, so every one has to end e
 """
 
 import time
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import invariants
+from invariants.evidence import Agent
 from kwok.agent import AgentProcess  # noqa: TC001 - the annotation of an attribute
 from kwok.driver import Driver, Play, Runner, playing
 from kwok.site import Site, site, start_kwok
 from soak import judging
 from soak.journal import Journal
-from soak.schedule import Action
+from soak.schedule import CONTROL, MANY, Action
+from soak.strikes import Strike, felt
 from soak.world import PatientKube
 
 TRIES = {"retries": {"limit": 2, "backoffSeconds": 1}}
@@ -70,6 +73,8 @@ class Many:
         self.runs: list[dict[str, Any]] = []
         self.kills = 0
         self.starts = 0
+        self.peak_mib = 0.0
+        self._begun: list[Strike] = []  # each agent but the first
         self._journal = journal
         self._stack = ExitStack()
         self._pending: list[tuple[str, dict[str, Any]]] = []
@@ -98,8 +103,8 @@ class Many:
         else:
             self._burst(action)
 
-    def finish(self) -> None:
-        """Wait for rest and judge."""
+    def finish(self, strikes: Iterable[Strike]) -> None:
+        """Wait for rest and judge, by what struck the whole soak, too."""
         self._ask()
         if not self._agent.running:
             self._ended_itself()
@@ -111,7 +116,8 @@ class Many:
                 break
             time.sleep(LOOK)
         self.runs = self._kube.list("flowruns")
-        self._judge()
+        self.peak_mib = self._agent.peak_mib()
+        self._judge([*self._begun, *(one for one in strikes if one.what == CONTROL)])
 
     def _kill(self, action: Action) -> None:
         if not self._agent.running:
@@ -120,11 +126,16 @@ class Many:
             self._agent.kill()
             self.kills += 1
             self._journal.note(action, "killed", f"pid {self._agent.pid}")
-            self._agent.start()
+            self._start()
 
     def _ended_itself(self) -> None:
         tail = "\n".join(self._agent.text.splitlines()[-15:])
         self.violations.append(f"many: the agent ended by itself:\n{tail}")
+        self._start()
+
+    def _start(self) -> None:
+        now = time.time()
+        self._begun.append(Strike(MANY, now, now))
         self._agent.start()
 
     def _burst(self, action: Action) -> None:
@@ -144,7 +155,7 @@ class Many:
             self._kube.patch("flowruns", name, {"spec": change})
         self._pending = []
 
-    def _judge(self) -> None:
+    def _judge(self, strikes: Collection[Strike]) -> None:
         for run in self.runs:
             name, status = run["metadata"]["name"], run.get("status") or {}
             part = PARTS[kind_of(name)]
@@ -159,8 +170,10 @@ class Many:
         ]
         self.starts = len(starts)
         counted = [run["metadata"]["uid"] for run in self.runs]
+        agents = [Agent("their agent", peak_mib=self.peak_mib)]  # its log is judged with all others
+        faults = felt(self.runs, strikes)
         found = invariants.violations(
-            self._kube, starts=starts, counted=counted, restarts=self.kills
+            self._kube, starts=starts, counted=counted, faults=faults, agents=agents
         )
         self.violations += [f"many: {line}" for line in found]
         unproven = judging.unproven(invariants.unproven(self._kube))

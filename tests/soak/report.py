@@ -24,10 +24,12 @@ class Result:
     faults: dict[str, int] = field(default_factory=dict)
     longest_without_agent: float = 0.0
     longest_recovery: float = 0.0
+    agent_peak_mib: float = 0.0
     rest_seconds: float = 0.0
     many_runs: int = 0
     many_starts: int = 0
     many_kills: int = 0
+    many_peak_mib: float = 0.0
     violations: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -73,9 +75,11 @@ def table(result: Result) -> str:
         *((f"  {kind}", str(count)) for kind, count in sorted(result.faults.items())),
         ("longest without agent", f"{result.longest_without_agent:.1f} s"),
         ("longest recovery", f"{result.longest_recovery:.1f} s"),
+        ("most memory of an agent", f"{result.agent_peak_mib:.0f} MiB"),
         ("at rest after", f"{result.rest_seconds:.1f} s"),
         ("runs on fake nodes", f"{result.many_runs}, starts {result.many_starts}"),
         ("  their agent killed", str(result.many_kills)),
+        ("  its most memory", f"{result.many_peak_mib:.0f} MiB"),
         ("violations", str(len(result.violations))),
         *(("", line) for line in result.violations),
         *(("the soak itself", line) for line in result.broken),

@@ -16,7 +16,7 @@ import yaml
 from onenode.paths import from_environ
 
 import invariants
-from invariants.evidence import KINDS, MANAGED, Evidence
+from invariants.evidence import KINDS, MANAGED, Agent, Evidence
 from invariants.rules import left
 from kube import Object, eventually, kubectl, proxy
 from namespaces import make_namespace
@@ -27,8 +27,10 @@ from soak.journal import Journal
 from soak.lanes import Lanes
 from soak.many import Many
 from soak.report import Result
+from soak.schedule import AGENT as AGENT_LANE
 from soak.schedule import MANY, Action
-from soak.watching import SILENT, History, Keeper, Readiness
+from soak.strikes import Strike, felt
+from soak.watching import SILENT, History, Keeper, Memory, Readiness
 from soak.world import AGENT, PatientKube, World
 
 REST = 180.0  # seconds until nothing moves any more
@@ -90,24 +92,26 @@ class Soak:
         release_lane.install(world, "static")
         eventually(lambda: not _agent_missing(world), READY, lambda: "no agent is ready")
         history, ready = History(world.kube, self._journal), Readiness(world.kube)
-        history.start()
-        ready.start()
+        memory = Memory(lambda: ready.container)
+        watchers = (history, ready, memory)
+        for watcher in watchers:
+            watcher.start()
         try:
             self._happen(world, address, many)
             self._settle(world)
-            self._judge(world, ready, history)
+            self._judge(world, ready, history, memory)
             if many is not None:
-                many.finish()
+                many.finish(world.strikes)
                 self._add(many)
         finally:
-            self._result.broken += [*history.stop(), *ready.stop()]
+            self._result.broken += [line for watcher in watchers for line in watcher.stop()]
 
     def _add(self, many: Many) -> None:
         result = self._result
         result.violations += many.violations
         result.broken += many.broken
-        result.many_runs, result.many_kills, result.many_starts = (
-            len(many.runs), many.kills, many.starts,
+        result.many_runs, result.many_kills, result.many_starts, result.many_peak_mib = (
+            len(many.runs), many.kills, many.starts, many.peak_mib,
         )  # fmt: skip
 
     def _happen(self, world: World, address: str, many: Many | None) -> None:
@@ -140,7 +144,7 @@ class Soak:
         self._wait("the agent", READY, lambda: _agent_missing(world))
         self._result.rest_seconds = time.monotonic() - begin
 
-    def _judge(self, world: World, ready: Readiness, history: History) -> None:
+    def _judge(self, world: World, ready: Readiness, history: History, memory: Memory) -> None:
         result, runs = self._result, world.runs()
         result.broken += self._unseen(history, runs.values())
         seen = counter.starts(world.kube)
@@ -148,12 +152,15 @@ class Soak:
         kinds = {name: run["metadata"]["labels"]["soak/kind"] for name, run in runs.items()}
         result.violations += judging.endings(runs, kinds, world.asked, world.hurt)
         result.violations += judging.starts(runs.values(), seen)
-        result.violations += self._invariants(world, seen, history)
+        begun = [Strike(AGENT_LANE, at, at) for at in ready.begun.values()]
+        result.agent_peak_mib = memory.peak
+        result.violations += self._invariants(world, seen, history, begun)
         result.violations += judging.lost(runs, world.created, world.asked)
         result.starts = len(seen)
         result.faults = dict(world.faults)
         result.longest_without_agent = ready.longest_gap()
         result.longest_recovery = ready.longest_recovery(world.blows)
+        result.violations += judging.slow(result.longest_recovery)
         report.summed(result, list(runs.values()), len(world.created) - len(runs))
         self._journal.keep("hurt.json", world.hurt)
         for name in world.created:
@@ -168,15 +175,20 @@ class Soak:
             time.sleep(LOOK)
         return found
 
-    def _invariants(self, world: World, seen: list[counter.Start], history: History) -> list[str]:
+    def _invariants(
+        self, world: World, seen: list[counter.Start], history: History, begun: list[Strike]
+    ) -> list[str]:
         own = [invariants.Start(start.uid, start.attempt, start.pod) for start in seen]
-        uids = [run["metadata"]["uid"] for run in world.runs().values()]
+        runs = list(world.runs().values())
         # What an agent did and could not remember, and what it could not know was done, is done again.
-        restarts = sum(world.faults.values())
+        faults = felt(runs, [*begun, *world.strikes])
+        # Its logs are judged when all are kept.
+        agents = [Agent("the agent", peak_mib=self._result.agent_peak_mib)]
         self._result.broken += judging.unproven(invariants.unproven(world.kube))
         return invariants.violations(
-            world.kube, starts=own, counted=uids, restarts=restarts, watched=list(history.states)
-        )
+            world.kube, starts=own, counted=[run["metadata"]["uid"] for run in runs], faults=faults,
+            agents=agents, watched=list(history.states),
+        )  # fmt: skip
 
     def _wait(self, what: str, seconds: float, wrong: Callable[[], list[str]]) -> None:
         end = time.monotonic() + seconds

@@ -11,17 +11,20 @@ import threading
 import time
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from invariants.agents import peak_mib
 from kube import PATHS, Kube
 from soak.journal import Journal
-from soak.world import AGENT
+from soak.strikes import begins
+from soak.world import AGENT, container_id
 
 SCAN = 0.2  # seconds, as all of these
 AGAIN = 0.3
+SAMPLE = 2.0
 SILENT = 70.0
 END = 30.0
 
@@ -203,23 +206,33 @@ class Readiness(Watch):
 
     def __init__(self, kube: Kube) -> None:
         super().__init__(kube, "pods", AGENT)
-        self._ready: dict[str, bool] = {}
+        self._newest = ""
+        self.container = ""  # the one that runs now
         self.times: list[tuple[float, bool]] = [(time.monotonic(), True)]
+        self.begun: dict[str, float] = {}  # when each agent's container began, on the wall clock
 
     def see(self, kind: str, obj: dict[str, Any]) -> None:
-        """Note a change of whether any agent is ready."""
+        """Note a change of whether the agent is ready, and each that begins."""
         statuses = obj["status"].get("containerStatuses") or []
-        ready = kind != "DELETED" and any(status.get("ready") for status in statuses)
-        self._ready[obj["metadata"]["uid"]] = ready
-        if self.times[-1][1] != any(self._ready.values()):
-            self.times.append((time.monotonic(), any(self._ready.values())))
+        self.begun |= dict(begins(statuses))
+        # There is one pod at a time, and an outage may hide that one has gone: the newest is the agent.
+        if obj["metadata"]["creationTimestamp"] < self._newest:
+            return
+        self._newest = obj["metadata"]["creationTimestamp"]
+        gone = kind == "DELETED"
+        self.container = "" if gone else container_id(obj)
+        ready = not gone and any(status.get("ready") for status in statuses)
+        if self.times[-1][1] != ready:
+            self.times.append((time.monotonic(), ready))
 
     def longest_recovery(self, blows: list[float]) -> float:
-        """Return the longest time from the last blow before it until an agent was ready, in seconds."""
-        if not blows:
-            return 0.0
-        recovered = [at for at, ready in self.times[1:] if ready]
-        waits = [at - max(b for b in blows if b <= at) for at in recovered if min(blows) <= at]
+        """Return the longest time until an agent was ready again, in seconds.
+
+        It counts from when none was, and anew from each blow that came before one was.
+        """
+        pairs = zip(self.times, self.times[1:], strict=False)
+        gaps = [(lost, back) for (lost, ready), (back, _) in pairs if not ready]
+        waits = [back - max([lost, *(b for b in blows if b <= back)]) for lost, back in gaps]
         return max(waits, default=0.0)
 
     def longest_gap(self) -> float:
@@ -230,3 +243,23 @@ class Readiness(Watch):
             if not ready
         ]
         return max(gaps, default=0.0)
+
+
+class Memory(Watcher):
+    """Note the largest resident set of the agents while they live: the kernel forgets it with each."""
+
+    def __init__(self, container: Callable[[], str]) -> None:
+        super().__init__("memory of the agent", SAMPLE)
+        self._container = container
+        self.peak = 0.0  # MiB
+
+    @property
+    def broken(self) -> list[str]:
+        """As every watcher, and one that has never found an agent's process."""
+        found = super().broken
+        return found if self.peak else [*found, f"{self.name} was never read"]
+
+    def work(self) -> None:
+        """Look at the agent that runs."""
+        if container := self._container():
+            self.peak = max(self.peak, peak_mib(container) or 0.0)

@@ -5,13 +5,15 @@ import threading
 import time
 import urllib.error
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from kube import Kube, Object
 from soak.journal import Journal
+from soak.strikes import Strike
 
 PATIENCE = 150.0  # seconds; longer than any outage and the start after it on a busy machine
 AGENT = "app.kubernetes.io/component=agent"
@@ -68,6 +70,7 @@ class World:
     blows: list[float] = field(
         default_factory=list
     )  # moments after which an agent has to come back
+    strikes: list[Strike] = field(default_factory=list)  # but those that end an agent
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, what: str) -> None:
@@ -78,6 +81,15 @@ class World:
     def blow(self) -> None:
         """Note that from this moment on the agent can recover."""
         self.blows.append(time.monotonic())
+
+    @contextmanager
+    def striking(self, what: str, *, aftermath: float = 0.0) -> Iterator[None]:
+        """Note what is done meanwhile as a strike: it lasts ``aftermath`` seconds beyond its end."""
+        begin = time.time()
+        try:
+            yield
+        finally:
+            self.strikes.append(Strike(what, begin, time.time() + aftermath))
 
     def hurting(self, runs: Iterable[str], what: str) -> None:
         """Note that runs were disturbed, so that their end may be another one."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,11 +35,12 @@ def test_a_component_is_killed_before_its_outage_or_left_to_it(
     component: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Killed means without a chance to write what it still held; the outage comes at once, and is announced."""
-    announce, seen = tmp_path / "announced", []
+    announce, seen, moments = tmp_path / "announced", [], []
 
     def outage(command: list[str], **_: Any) -> Any:
         ended = None if ended_by is None else component.wait(20)
         seen.append((command[-3:], ended, announce.exists()))
+        moments.append(time.time())
         return SimpleNamespace(returncode=0, stderr="")
 
     monkeypatch.setattr(faults.subprocess, "run", outage)
@@ -50,5 +52,39 @@ def test_a_component_is_killed_before_its_outage_or_left_to_it(
 
     assert seen == [(["outage", "apiserver", "2.00"], ended_by, True)]
     assert world.faults == {counted: 1}
+    (strike,) = world.strikes
+    assert strike.what == schedule.CONTROL
+    assert strike.begin <= moments[0] <= strike.end - faults.AFTERMATH
     assert not announce.exists()
     assert ended_by is not None or component.poll() is None
+
+
+class Agents:
+    """One agent's pod that runs."""
+
+    def list(self, *_: Any) -> list[dict[str, Any]]:
+        """List it."""
+        status = {
+            "containerID": f"containerd://{'a' * 64}",
+            "state": {"running": {}},
+            "restartCount": 0,
+        }
+        return [{"metadata": {"name": "agent-1"}, "status": {"containerStatuses": [status]}}]
+
+
+@pytest.mark.parametrize(("verb", "strikes"), [("freeze", 1), ("kill", 0)])
+def test_what_ends_no_agent_is_a_strike(
+    verb: str, strikes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that was killed is known by the next one, which begins."""
+    sent: list[int] = []
+    monkeypatch.setattr(faults.killing, "send", lambda _, number: sent.append(number) or 1)
+    monkeypatch.setattr(faults.time, "sleep", lambda _: None)
+    journal = Journal(tmp_path)
+    world: Any = World(Agents(), journal, tmp_path)  # type: ignore[arg-type]
+    faults.agent(world, schedule.Action(0.0, schedule.AGENT, verb, "agent", seconds=2.0))
+    journal._file.close()
+
+    assert [strike.what for strike in world.strikes] == [schedule.AGENT] * strikes
+    assert len(world.blows) == 1
+    assert len(sent) == 1 + strikes

@@ -129,6 +129,12 @@ def test_unrest_is_named() -> None:
     assert judging.unrest(runs) == ["b is not cleaned up", "c is Running/"]
 
 
+@pytest.mark.parametrize(("seconds", "wrong"), [(0.0, 0), (33.2, 0), (60.0, 0), (60.1, 1)])
+def test_an_agent_that_is_long_in_coming_back_is_wrong(seconds: float, wrong: int) -> None:
+    """A minute after the last blow it is there."""
+    assert len(judging.slow(seconds)) == wrong
+
+
 def test_a_traceback_of_an_agent_is_found(tmp_path: Path) -> None:
     """An agent may be killed, but nothing may go wrong in it that it does not know."""
     (tmp_path / "x-agent-1.agent.0.log").write_text(

@@ -234,7 +234,7 @@ def test_the_soak_ends_with_what_its_watchers_missed_whatever_else_fails(
     for place, name in ((soaking, "kubectl"), (soaking, "eventually"), (soaking.counter, "install"),
                         (soaking.release_lane, "install")):  # fmt: skip
         monkeypatch.setattr(place, name, nothing)
-    for name in ("Keeper", "History", "Readiness"):
+    for name in ("Keeper", "History", "Readiness", "Memory"):
         monkeypatch.setattr(soaking, name, lambda *_, name=name: Quiet(f"{name} is dead"))
     monkeypatch.setattr(soaking.Soak, "_happen", failing)
     options = argparse.Namespace(seed=1, minutes=1, keep=False)
@@ -244,7 +244,8 @@ def test_the_soak_ends_with_what_its_watchers_missed_whatever_else_fails(
     soak._journal._file.close()
 
     assert result.broken == [
-        "History is dead", "Readiness is dead", "Keeper is dead", "it ended early: OSError('no disk')",
+        "History is dead", "Readiness is dead", "Memory is dead", "Keeper is dead",
+        "it ended early: OSError('no disk')",
     ]  # fmt: skip
     assert result.exit_code == 3
     assert json.loads((tmp_path / "soak" / "result.json").read_text())["broken"] == result.broken
