@@ -144,22 +144,22 @@ def _percentiles(values: list[float]) -> str:
     return f"{p50:.2f} / **{p99:.2f} s**"
 
 
-async def measure(args: argparse.Namespace, values: dict[str, Any]) -> list[Row]:
-    """Carry out the parts that were asked for."""
-    rows: list[Row] = []
-    # First: what the others leave keeps Kubernetes busy with deleting for minutes.
-    if "ephemeral" in args.parts:
-        async with bench_in("ephemeral", values, args.profile) as bench:
-            rows += _shown(await burst(bench, "ephemeral burst", args.ephemeral))
-    if set(args.parts) - {"ephemeral"}:
-        async with bench_in("static", values, args.profile) as bench:
-            rows += _shown(await floor(bench))
-            if "burst" in args.parts:
-                rows += _shown(await burst(bench, "burst", args.runs))
-            if "steady" in args.parts:
-                rows += _shown(await steady(bench, args.minutes))
-            if "active" in args.parts:
-                rows += _shown(await active(bench, args.active))
+async def ephemeral(args: argparse.Namespace) -> list[Row]:
+    """Carry out the part in which every run has a cluster of its own."""
+    async with bench_in("ephemeral", VALUES, args.profile) as bench:
+        return _shown(await burst(bench, "ephemeral burst", args.ephemeral))
+
+
+async def static(args: argparse.Namespace) -> list[Row]:
+    """Carry out the parts that were asked for, one after the other with the same agent."""
+    async with bench_in("static", VALUES, args.profile) as bench:
+        rows = _shown(await floor(bench))
+        if "burst" in args.parts:
+            rows += _shown(await burst(bench, "burst", args.runs))
+        if "steady" in args.parts:
+            rows += _shown(await steady(bench, args.minutes))
+        if "active" in args.parts:
+            rows += _shown(await active(bench, args.active))
     return rows
 
 
@@ -183,9 +183,14 @@ def main() -> None:
     if not start_kwok():
         print("skipped: bench/agent.py needs fake nodes, see tests/kwok", file=sys.stderr)
         return
-    rows = asyncio.run(measure(args, VALUES))
     header = ["part", "what", "measured", "target"]
-    write("agent", "The agent with thousands of runs", NOTES, header, rows)
+    # First: what the others leave keeps Kubernetes busy with deleting for minutes.
+    if "ephemeral" in args.parts:
+        title = "The agent with a cluster for each run"
+        write("agent-ephemeral", title, NOTES, header, asyncio.run(ephemeral(args)))
+    if set(args.parts) - {"ephemeral"}:
+        title = "The agent with thousands of runs"
+        write("agent", title, NOTES, header, asyncio.run(static(args)))
 
 
 if __name__ == "__main__":
