@@ -9,7 +9,7 @@ import pytest
 from kube import eventually
 from kwok.agent import AgentProcess
 from kwok.burst import create_all, watching
-from kwok.driver import Driver, Play, playing
+from kwok.driver import Driver, Play, copy_of, playing
 from kwok.nodes import LABEL, cut_off, own_nodes, remove
 from kwok.site import ON_KWOK, Site, site, start_kwok
 
@@ -132,6 +132,25 @@ def test_a_deleted_runner_pod(here: Site, driver: Driver) -> None:
     assert (ended["phase"], ended["attempt"]) == ("Succeeded", 2), ended
     assert ended["attempts"][0]["reason"] == "RunnerDeleted"
     assert [(r.attempt, r.started) for r in driver.of("plucked")] == [(1, True), (2, True)]
+
+
+def test_a_second_pod_of_an_attempt(here: Site, driver: Driver) -> None:
+    """Row 6: a copy of a runner's pod gets no leave and ends with 96; the first one does not notice."""
+    driver.behave = lambda _: FOREVER
+    here.create("twin")
+    here.kube.wait_run("twin", "Running")
+    (first,) = driver.of("twin")
+    pod = here.kube.get("pods", first.pod)
+    assert pod is not None
+    copy = here.kube.create("pods", copy_of(pod))["metadata"]["name"]
+
+    eventually(lambda: [r.exit_code for r in driver.of("twin")] == [None, 96], 30)
+    assert here.kube.run_status("twin")["phase"] == "Running"
+    here.kube.delete("pods", copy, grace=0)
+    driver.end(first)
+
+    assert here.kube.wait_run("twin")["phase"] == "Succeeded"
+    assert [r.started for r in driver.of("twin")] == [True, False]
 
 
 def test_an_image_that_cannot_be_pulled(here: Site, driver: Driver) -> None:

@@ -185,4 +185,14 @@ ENDING = [
     Case("node-removed", "a node is removed under its pod", {"node-removed": ended}, timeout=240,
          pod={"nodeName": "@REMOVED"}, act=occupy_and_remove, when=lambda seen: bool(seen.pods)),
 ]  # fmt: skip
-CASES = [*ENDING, *STARTING, *REFUSED]
+# A scheduler is lost, whatever became of it: its pod is never started again.
+LOST = [
+    Case("scheduler-killed", "a scheduler is killed by signal 9", {"scheduler-killed": ended}, code=kill(9),
+         component="scheduler"),
+    Case("scheduler-memory", "a scheduler is over its memory limit", {"scheduler-memory": ended}, code=EAT,
+         component="scheduler"),
+    Case("scheduler-evicted", "a scheduler is drained", {"scheduler-evicted": ended}, component="scheduler", act=evict),
+    Case("scheduler-deleted", "somebody deletes a scheduler", {"scheduler-deleted": deleting}, component="scheduler",
+         act=delete_pod),
+]  # fmt: skip
+CASES = [*ENDING, *STARTING, *REFUSED, *LOST]

@@ -5,6 +5,7 @@ as it sees those of a run.
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +14,15 @@ import pytest
 
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.unreachable import unreachable
-from dask_flows.agent.verdict import ending_of, why_not_started, why_waiting
+from dask_flows.agent.verdict import ending_of, lost_scheduler, why_not_started, why_waiting
 from dask_flows.agent.views import JobView, PodView
 from dask_flows.agent.warnings import NOTHING, told_by
 from dask_flows.deadline import parse_timestamp
 from dask_flows.diagnose import diagnose_pod
 from dask_flows.flowrun import FlowRun
 from dask_flows.names import LABEL_RUN, LABEL_RUN_UID
+from dask_flows.plan import make_plan
+from samples import agent_config, flow_run
 
 FOLDER = Path(__file__).parents[1] / "recordings"
 
@@ -85,6 +88,13 @@ ENDS = {
     "pod-deadline": Ends("FlowFailed", ("exit code 143",), 143),
     "job-deadline": Ends("RunnerDeleted", ("stopped from outside",)),
 }  # fmt: skip
+# A scheduler's end, which is told to the runner.
+LOST = {
+    "scheduler-killed": ("ended with exit code 137",),
+    "scheduler-memory": ("limit of 128Mi",),
+    "scheduler-evicted": ("EvictionByEvictionAPI",),
+    "scheduler-deleted": ("somebody deleted it",),
+}
 SUCCEEDS = ["succeeds"]  # without the runner's record: its own rule is below
 # Told to end, or silent: until it is known to be dead nothing is decided. True: its node does not answer.
 GOES_ON = {
@@ -130,7 +140,7 @@ def observed(name: str, phase: str) -> Observed:
 
 def test_every_recording_is_in_one_table() -> None:
     """Nothing was recorded in vain, and nothing is expected that was never seen."""
-    expected = [*WAITS, *ENDS, *GOES_ON, *SUCCEEDS]
+    expected = [*WAITS, *ENDS, *GOES_ON, *LOST, *SUCCEEDS]
 
     assert sorted(expected) == sorted(path.stem for path in FOLDER.glob("*.json"))
 
@@ -168,6 +178,21 @@ def test_nothing_is_decided_before_the_pod_is_dead(name: str) -> None:
 
     assert ending_of(seen) is None
     assert (unreachable(seen.runners, _told_to_go(seen)) is not None) is GOES_ON[name]
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_became_of_a_scheduler(name: str) -> None:
+    """Its attempt cannot go on, and the message says why; a runner that still lives is not ended by this alone."""
+    plan = make_plan(agent_config("ephemeral"), flow_run(), "ephemeral", 1)
+    runner = observed("node-silent", "Running")
+    seen = replace(runner, plan=plan, dask=observed(name, "Running").dask)
+
+    lost = lost_scheduler(seen)
+
+    assert lost is not None
+    assert lost.reason == "SchedulerLost"
+    assert [word for word in LOST[name] if word not in lost.message] == [], lost.message
+    assert ending_of(seen) is None
 
 
 def test_a_pod_that_ended_well_without_a_record_is_no_success() -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -26,18 +28,17 @@ from fakes.stage import Stage, playing
 pytestmark = pytest.mark.looptime
 
 
-def take_lease(stage: Stage, *, target: str = "next", seconds: int = 15) -> None:
+def lease(stage: Stage, seconds: int, wrong: float = 0) -> dict[str, Any]:
+    """Return a Lease that is renewed just now, by a clock that is ``wrong`` by some seconds."""
+    moment = stage.clock.now() + timedelta(seconds=wrong)
+    renewed = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return {"spec": {"leaseDurationSeconds": seconds, "renewTime": renewed}}
+
+
+def take_lease(stage: Stage, *, target: str = "next", seconds: int = 15, wrong: float = 0) -> None:
     """Take the pause Lease as the hook does."""
-    stage.api.add(
-        LEASES,
-        {
-            "metadata": {"name": "r-dask-flows-pause", "annotations": {ANNOTATION_TARGET: target}},
-            "spec": {
-                "leaseDurationSeconds": seconds,
-                "renewTime": stage.clock.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            },
-        },
-    )
+    meta = {"name": "r-dask-flows-pause", "annotations": {ANNOTATION_TARGET: target}}
+    stage.api.add(LEASES, {"metadata": meta, **lease(stage, seconds, wrong)})
 
 
 async def test_a_claim_on_a_stale_copy_is_dropped() -> None:
@@ -113,6 +114,32 @@ async def test_a_lease_that_nobody_renews_runs_out() -> None:
         assert stage.phase() == "Pending/Queued"
         await asyncio.sleep(2)
         assert stage.phase() == "Starting"
+
+
+@pytest.mark.parametrize("wrong", [3600, -3600], ids=["ahead", "behind"])
+async def test_a_lease_is_kept_and_runs_out_by_one_clock_alone(wrong: int) -> None:
+    """Row 23: that of the hook may be an hour wrong; nothing is claimed while it renews the Lease, nor shortly after."""
+    async with playing("static") as stage:
+        take_lease(stage, seconds=15, wrong=wrong)
+        stage.submit()
+        for _ in range(12):
+            await asyncio.sleep(5)
+            stage.api.change(LEASES, "r-dask-flows-pause", lease(stage, 15, wrong))
+            assert stage.phase() == "Pending/Queued"
+        await asyncio.sleep(14)
+        assert stage.phase() == "Pending/Queued"
+
+        await stage.until(
+            lambda: stage.phase() == "Starting", 17
+        )  # it looks when the time that it knew is over
+
+
+async def test_a_lease_of_long_ago_pauses_nothing() -> None:
+    """An agent that starts beside it has never seen it renewed."""
+    async with playing("static") as stage:
+        take_lease(stage, wrong=-2 * 86_400)
+        stage.submit()
+        await stage.started()
 
 
 async def test_other_modes_do_not_pause() -> None:

@@ -251,6 +251,8 @@ async def test_deleting_a_run_takes_everything_with_it() -> None:
         await stage.until(lambda: not stage.left())
 
         assert len(stage.agent.memories) == 0
+        assert not stage.agent.engine._pacing
+        assert not stage.agent.engine._told
 
 
 async def test_a_job_that_has_started_keeps_its_logs_however_late_the_kubelet_is() -> None:

@@ -69,6 +69,32 @@ async def test_a_cluster_that_may_not_grow_says_so_until_it_may() -> None:
         await stage.until(lambda: stage.phase() == "Running", 90)
 
 
+async def test_many_clusters_that_may_not_grow_say_so_and_write_nothing_else() -> None:
+    """Row 36: one that has to wait while others ask is refused still, and it alone is asked for again."""
+    async with playing("ephemeral") as stage:
+        names = [f"run-{number}" for number in range(6)]
+        for name in names:
+            stage.submit(name)
+        runners = [await stage.started(name) for name in names]
+        refused = stage.api.faults.fail(
+            "create", "pods", forbidden("create", "pods"), times=10**9, delay=1
+        )
+        for runner in runners:
+            await runner.beat(stage.channel, workers=1, scaling={"wanted": 2, "idle": []})
+        for name in names:
+            await stage.until(lambda name=name: stage.phase(name) == "Running/Forbidden", 60)
+        before = [stage.api.read(FLOWRUNS, name)["metadata"]["resourceVersion"] for name in names]
+        refused.delay = 10  # now they ask at the same time, and some have to wait for others
+        await asyncio.sleep(600)
+        assert [
+            stage.api.read(FLOWRUNS, name)["metadata"]["resourceVersion"] for name in names
+        ] == before
+        refused.times = 0
+
+        for name in names:
+            await stage.until(lambda name=name: stage.phase(name) == "Running", 90)
+
+
 @pytest.mark.parametrize("waits", ["for workers", "for its image", "for its pod"])
 async def test_a_refused_replacement_before_the_flow_runs_costs_few_writes(waits: str) -> None:
     """Row 36: what keeps the runner and what keeps its workers do not take each other back at once, for ever."""

@@ -7,6 +7,7 @@ import pytest
 
 from dask_flows.kube.errors import Conflict
 from dask_flows.kube.resources import PODS
+from fakes.deaf import deaf
 from fakes.runner import FakeRunner
 from fakes.stage import Stage, playing
 
@@ -58,6 +59,22 @@ async def test_a_deaf_runner_is_ended_by_kubernetes_after_ten_seconds() -> None:
         await stage.cleaned()
         assert stage.phase() == "Cancelled/Cancelled"
         assert runner.pod in stage.api.names(PODS)
+
+
+async def test_a_deaf_runner_is_told_once_although_the_watch_is_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer to the write says so: it is not repeated until a watch shows it."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.started()
+        stage.nodes.deaf.add(runner.pod)
+        stage.edit(cancel=True)
+        await asyncio.sleep(5)
+        with deaf(stage.agent.cache.pods, monkeypatch):
+            await asyncio.sleep(60)
+
+        assert [one[:2] for one in stage.api.writes if one[1] == "pods"] == [("patch", "pods")]
 
 
 async def test_the_cluster_goes_as_soon_as_the_runner_is_given_up() -> None:

@@ -74,9 +74,10 @@ class Cleaner:
             return
         patch = {"spec": {"activeDeadlineSeconds": 1}}
         try:
-            await self._api.patch(PODS, namespace, pod.name, patch)
+            told = await self._api.patch(PODS, namespace, pod.name, patch)
         except NotFound:
             return
+        self._cache.pods.assume(told)  # a watch may be late, and this is asked again soon
 
     async def _clean_cluster(self, seen: Observed, attempt: Attempt) -> bool:
         if seen.run.status.get("mode") != "ephemeral":

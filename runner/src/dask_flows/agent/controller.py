@@ -33,7 +33,7 @@ from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Observed
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.refusals import Refusals
-from dask_flows.agent.scaling import Goal
+from dask_flows.agent.scaling import Goal, Growth
 from dask_flows.agent.settling import Settling
 from dask_flows.agent.state import decide, rests_on_absence
 from dask_flows.agent.timing import left_to_run
@@ -205,8 +205,10 @@ class Controller:
             case Clean():
                 return await self._clean(seen)
             case Wait(seconds):
-                again = await self._rest(seen, memory, seconds)
-                return 0.0 if await self._refusals.take_back(seen, memory) else again
+                growth = await self._rest(seen, memory, seconds)
+                if growth.granted and await self._refusals.take_back(seen, memory):
+                    return 0.0
+                return growth.again
         raise AssertionError(f"nobody carries out {step}")
 
     def _patch(self, step: Step, run: FlowRun, memory: Memory) -> status.Patch | None:
@@ -252,28 +254,29 @@ class Controller:
         left = left_to_run(run, seen.deadline, self._clock.now()) if run.between else inf
         return None if again is None else min(again, max(0.1, left))
 
-    async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> float | None:
+    async def _rest(self, seen: Observed, memory: Memory, seconds: float | None) -> Growth:
         run = seen.run
         if run.terminal:
             self._memories.forget(run.uid)
-            return None
+            return Growth()
         if (
             memory.plan is None
             or memory.plan.mode != "ephemeral"
             or seen.stopping
             or not seen.begun
         ):
-            return seconds
+            return Growth(seconds)
         goal = memory.goal or self._goal(memory, seen)
         try:
-            pause = await self._engine.scale(memory.plan, goal)
+            growth = await self._engine.scale(memory.plan, goal)
         except KubeError as error:
-            memory.stunted = isinstance(error, Forbidden)
+            memory.stunted = memory.stunted or isinstance(error, Forbidden)
             if seconds is not None:  # deadlines do not wait for that
                 self._queue.add_after(run.name, seconds)
             raise
-        memory.stunted = False
-        return min((t for t in (seconds, pause) if t is not None), default=None)
+        memory.stunted = memory.stunted and not growth.granted
+        soonest = min((t for t in (seconds, growth.again) if t is not None), default=None)
+        return replace(growth, again=soonest)
 
     def _goal(self, memory: Memory, seen: Observed) -> Goal:
         assert memory.plan is not None

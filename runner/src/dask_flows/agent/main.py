@@ -10,6 +10,7 @@ from pathlib import Path
 from random import random
 from typing import Any
 
+from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.beginning import Beginner
 from dask_flows.agent.board import Board
 from dask_flows.agent.cache import Cache
@@ -153,6 +154,7 @@ class Agent:
     def _on_run(self, _: str, old: RunView | None, new: RunView | None) -> None:
         if old and (new is None or new.run.uid != old.run.uid):
             self.memories.forget(old.run.uid)
+            self.engine.forget(Attempt.of(old.run))
         if new:
             self.memories.wake(new.run.uid)
 

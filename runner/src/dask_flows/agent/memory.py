@@ -62,7 +62,7 @@ class Memory:
 
 
 class Memories:
-    """The memory of every attempt that is not over and cleaned up."""
+    """What is remembered of attempts, until their run is cleaned up or gone."""
 
     def __init__(self) -> None:
         self._of: dict[str, dict[int, Memory]] = {}

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from dask_flows.config import AgentConfig
@@ -22,6 +21,7 @@ from dask_flows.names import ANNOTATION_TARGET
 log = logging.getLogger("dask_flows.agent")
 
 RETRY = 5.0
+ANCIENT = 86_400.0  # seconds; a Lease that a dead hook has left pauses no new agent: no clock is that wrong
 FRESH = 0.5  # seconds; well below what the hook waits after taking the Lease
 
 
@@ -33,6 +33,8 @@ class Pause:
     config: AgentConfig
     clock: Clock
     _free_until: float = field(default=float("-inf"), init=False)
+    _seen: tuple[object, ...] = field(default=(), init=False)  # the Lease as it was last renewed
+    _since: float = field(default=float("-inf"), init=False)  # when that was seen first
 
     async def seconds(self) -> float:
         """Return for how long claims are paused from now on; 0 if they are not.
@@ -58,7 +60,26 @@ class Pause:
             uid = lease["metadata"]["uid"]
             await remove(self.api, LEASES, release.namespace, self.config.pause_lease, uid=uid)
             return 0.0
-        return seconds_left(lease, self.clock.now())
+        return self._left(lease)
+
+    def _left(self, lease: Mapping[str, Any]) -> float:
+        """Return how long a Lease holds unless it is renewed; 0 for one that cannot be read.
+
+        From when its renewal was seen, as in client-go's leader election: the clock of who has written it may
+        be wrong, or ours.
+        """
+        spec = lease.get("spec") or {}
+        try:
+            renewed = parse_timestamp(spec["renewTime"])
+            lasts = float(spec["leaseDurationSeconds"])
+        except (KeyError, TypeError, ValueError):
+            return 0.0
+        if (self.clock.now() - renewed).total_seconds() > ANCIENT:
+            return 0.0
+        now = self.clock.monotonic()
+        if (seen := (lease["metadata"].get("uid"), renewed)) != self._seen:
+            self._seen, self._since = seen, now
+        return max(0.0, self._since + lasts - now)
 
     async def clear(self) -> None:
         """Remove our own upgrade's Lease, if it is there, in whatever mode; tries until it can."""
@@ -70,14 +91,3 @@ class Pause:
                 await asyncio.sleep(RETRY)
             else:
                 return
-
-
-def seconds_left(lease: Mapping[str, Any], now: datetime) -> float:
-    """Return how long a Lease holds unless it is renewed; 0 for one that cannot be read."""
-    spec = lease.get("spec") or {}
-    try:
-        renewed = parse_timestamp(spec["renewTime"])
-        left = float(spec["leaseDurationSeconds"]) - (now - renewed).total_seconds()
-    except (KeyError, TypeError, ValueError):
-        return 0.0
-    return max(0.0, left)

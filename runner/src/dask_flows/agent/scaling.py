@@ -62,7 +62,7 @@ class Pacing:
     last: float = float("-inf")
     due: int = 0
     rested: float = float("-inf")
-    refusal: KubeError | None = None  # why none could be added the last time
+    failing: bool = False  # not all that were asked for the last time could be added
 
     def pause(self, size: int, missing: int, now: float) -> float:
         """Return how long to wait before adding workers; with 0 all that are missing are let through.
@@ -84,22 +84,32 @@ class Pacing:
 
     def added(self, count: int, now: float) -> float | None:
         """Take note of workers that were added; returns when to ask again, None if none are due."""
-        if self.refusal is not None:
-            self.refusal, self.tries = None, 0
+        if self.failing:
+            self.failing, self.tries = False, 0
         self.due -= count
         self.rested = now + REST
         return REST if self.due > 0 else None
 
     def failed(self, error: KubeError, now: float) -> None:
-        """Take note that none could be added: that is tried again no faster than workers are replaced."""
+        """Take note that not all could be added: that is tried again no faster than workers are replaced."""
         most = 16 if error.is_refusal else BURST + 2  # nobody tells when an outage is over
-        self.refusal = error
+        self.failing = True
         self.tries, self.last, self.due = min(max(self.tries, BURST + 1), most), now, 0
 
 
 def _worth(pause: float) -> float:
     """Return a pause, 0 for one that is over before the clock has moved: it would be asked for again."""
     return pause if pause > CLOCK_TICK else 0.0
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What came of a goal; ``again`` is in seconds, None if there is no need to ask again."""
+
+    again: float | None = None
+    granted: bool = (
+        True  # all is there, or what was missing was admitted; else nobody has asked this time
+    )
 
 
 @dataclass(frozen=True)

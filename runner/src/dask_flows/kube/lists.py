@@ -34,7 +34,8 @@ class Lists(Generic[T]):
     """Selections whose lists, one after the other, have every object that is not ``unlisted``.
 
     ``rest`` reads those unlisted ones that are needed after all. It is given the names of the others once these have been
-    taken, and may yield empty pages as signs of life. What is unlisted must stay so, since nobody compares it.
+    taken, and may yield empty pages as signs of life. What is unlisted must stay so, since nobody compares it;
+    a copy of it whose end the watch has not told is kept until everything is listed in earnest.
     """
 
     parts: tuple[Selection, ...]

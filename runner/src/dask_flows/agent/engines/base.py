@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from dask_flows.agent.attempt import Attempt
-from dask_flows.agent.scaling import Goal
+from dask_flows.agent.scaling import Goal, Growth
 from dask_flows.agent.views import PodView
 from dask_flows.plan import Plan
 
@@ -28,10 +28,14 @@ class Engine(Protocol):
         """Return the cluster's pods as they are known now."""
         ...
 
-    async def scale(self, plan: Plan, goal: Goal) -> float | None:
-        """Come nearer to the goal; returns when to be asked again, in seconds, None if all is done."""
+    async def scale(self, plan: Plan, goal: Goal) -> Growth:
+        """Come nearer to the goal; raises KubeError for what is refused or fails."""
         ...
 
     async def delete(self, attempt: Attempt) -> bool:
         """Remove the cluster; returns whether nothing of it is left."""
+        ...
+
+    def forget(self, attempt: Attempt) -> None:
+        """Drop what is remembered of an attempt whose run is gone."""
         ...

@@ -15,11 +15,11 @@ from dask_flows import manifests, names
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.ownership import create_or_adopt, together
-from dask_flows.agent.scaling import ASK_AGAIN, AT_A_TIME, Goal, Pacing, rescale
+from dask_flows.agent.scaling import ASK_AGAIN, AT_A_TIME, Goal, Growth, Pacing, rescale
 from dask_flows.agent.views import NEXT_WORKER, PodView
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object, remove
-from dask_flows.kube.errors import Forbidden, KubeError
+from dask_flows.kube.errors import KubeError
 from dask_flows.kube.resources import PODS, SERVICES
 from dask_flows.plan import Plan
 
@@ -58,12 +58,12 @@ class PodsEngine:
         pods = self._cache.pods_of(attempt.uid, attempt.number)
         return [pod for pod in pods if pod.component in ("scheduler", "worker")]
 
-    async def scale(self, plan: Plan, goal: Goal) -> float | None:
+    async def scale(self, plan: Plan, goal: Goal) -> Growth:
         """Add or replace some workers, or remove all that are too many."""
         pods = self.observe(Attempt(plan.namespace, plan.run, plan.uid, plan.attempt))
         scheduler = next((pod for pod in pods if pod.component == "scheduler"), None)
         if scheduler is None or scheduler.ended or scheduler.deleting:
-            return None
+            return Growth()
         workers = [pod for pod in pods if pod.component == "worker"]
         number = self._next_number(plan, scheduler, workers)
         change = rescale(workers, goal.size, goal.idle, number)
@@ -71,16 +71,13 @@ class PodsEngine:
             await remove(self._api, PODS, plan.namespace, name)
         pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
         if not change.add:
-            pacing.refusal = None
-            return None
+            pacing.failing = False
+            return Growth()
         now = self._clock.monotonic()
         if (pause := pacing.pause(goal.size, len(change.add), now)) > 0:
-            if isinstance(pacing.refusal, Forbidden):
-                # It is not asked for again yet, and so not taken back.
-                raise pacing.refusal.with_traceback(None)
-            return pause
+            return Growth(pause, granted=False)
         if self._growing >= GROWING:
-            return ASK_AGAIN
+            return Growth(ASK_AGAIN, granted=False)
         some = change.add[:AT_A_TIME]
         try:
             await self._add(plan, scheduler, some)
@@ -88,7 +85,7 @@ class PodsEngine:
             # What was reserved for them is told by a watch, at once: without a pause this would not end.
             pacing.failed(error, self._clock.monotonic())
             raise
-        return pacing.added(len(some), self._clock.monotonic())
+        return Growth(pacing.added(len(some), self._clock.monotonic()))
 
     async def delete(self, attempt: Attempt) -> bool:
         """Delete pods and Service; True once the pods are gone."""
@@ -97,9 +94,13 @@ class PodsEngine:
         if self.observe(attempt):
             return False
         await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
+        self.forget(attempt)
+        return True
+
+    def forget(self, attempt: Attempt) -> None:
+        """Drop what is remembered of an attempt whose run is gone."""
         self._pacing.pop(attempt.base, None)
         self._told.pop(attempt.base, None)
-        return True
 
     async def _add(self, plan: Plan, scheduler: PodView, numbers: Sequence[int]) -> None:
         self._growing += 1
