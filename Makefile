@@ -20,8 +20,8 @@ help: ## Show this help
 
 # Its name carries the lock's checksum: no file time of a checkout makes it old.
 $(VENV)/ready:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed: install it, or name one with make PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+	  { echo "Python 3.11 to 3.13 is needed: install one of them, or name it with make PYTHON=…" >&2; exit 1; }
 	@echo "installing the pinned Python packages (once) …"
 	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV) || \
 	  { echo "this Python has no venv module: apt-get install python3-venv" >&2; exit 1; }
@@ -31,13 +31,13 @@ $(VENV)/ready:
 run: $(VENV)/ready ## Run the diamond flow on a local Dask cluster
 	@$(PY) -m dask_flows run examples/01-diamond/flow.py:diamond --save build/diamond
 
-test: $(VENV)/ready ## Run every test this machine can run, with the time of each step
+test: $(VENV)/ready ## Run the tests of every change, on a cluster too where one can be had
 	@PY=$(PY) IMAGE=$(IMAGE) ci/test all
 
 test-quick: $(VENV)/ready ## Run lint, types, unit and chart tests: no cluster, under 3 minutes
 	@PY=$(PY) IMAGE=$(IMAGE) ci/test quick
 
-test-full: $(VENV)/ready ## Run everything, with the tests that are too long for every change
+test-full: $(VENV)/ready ## Run all tests, also those that are too long for every change
 	@PY=$(PY) IMAGE=$(IMAGE) ci/test full
 
 lint: $(VENV)/ready ## Check style, types, layers and generated files
