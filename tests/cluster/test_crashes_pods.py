@@ -53,17 +53,18 @@ def main() -> None:
     print("holding", flush=True)
     time.sleep(300)
 """
-DEAF = """
+# A runner ends in time whatever its flow does, unless it cannot do anything: once the agent knows
+# that it runs, and before anybody reads its word, it is stopped.
+FROZEN = """
+import os
 import signal
 import time
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("holding", flush=True)
-    end = time.time() + 300
-    while time.time() < end:
-        time.sleep(1)
+    time.sleep(3)
+    os.write(1, b"holding\\n")
+    os.kill(os.getpid(), signal.SIGSTOP)
 """
 
 
@@ -92,7 +93,7 @@ CLUSTER = (
 STORIES = {
     "retry": Story(FAILS_ONCE, {"retries": {"limit": 1, "backoffSeconds": 1}}),
     "stop": Story(HOLDS, {}, "Cancelled", "holding"),
-    "end-pod": Story(DEAF, {}, "Cancelled", "holding"),
+    "end-pod": Story(FROZEN, {}, "Cancelled", "holding"),
     "delete-job": Story(CODE, {"runner": NO_IMAGE}, "Cancelled", "ImagePull"),
     "hold": Story(CODE, {"suspend": True}),
     "report": Story(CODE, {"runner": NO_IMAGE}, "Cancelled"),
