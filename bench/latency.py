@@ -25,6 +25,7 @@ from kube import Kube, eventually, proxy
 from namespaces import make_namespace, remove_namespace
 from release import Release
 
+OF_RUN = ("services", "networkpolicies", "configmaps", "secrets")  # gone with its attempt
 CODE = "import time\ndef main():\n    return time.time()\n"
 WITH_TASK = """
 import time
@@ -93,7 +94,7 @@ def flow_run(kube: Kube, code: str) -> Times:
     label = f"dask-flows.dev/run={name}"
     eventually(
         lambda: (
-            not any(kube.list(kind, label) for kind in ("services", "configmaps", "secrets"))
+            not any(kube.list(kind, label) for kind in OF_RUN)
             and all(p["status"]["phase"] == "Succeeded" for p in kube.list("pods", label))
         ),
         TIMEOUT,

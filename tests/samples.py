@@ -46,7 +46,7 @@ def config_data(mode: str = "ephemeral", **changes: Any) -> dict[str, Any]:
         "static": {"address": "tcp://s:8786", "dashboardAddress": "http://s:8787", "minimum": 1, "podHash": "a"}
         if mode == "static"
         else None,
-        "ephemeral": {"minimum": 1, "maximum": 2},
+        "ephemeral": {"minimum": 1, "maximum": 2, "networkPolicy": {"enabled": True, "dashboardFrom": []}},
         "interruptible": {"nodeSelector": {"spot": "true"}, "tolerations": [{"key": "spot", "operator": "Exists"}]},
         "templates": {
             "runner": pod_template("runner"),

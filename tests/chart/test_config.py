@@ -47,6 +47,7 @@ def objects_of(config: AgentConfig, mode: str) -> list[dict[str, Any]]:
     cluster = [
         manifests.config_map(plan, run),
         manifests.scheduler_service(plan),
+        manifests.network_policy(plan),
         manifests.scheduler_pod(plan),
         manifests.worker_pod(plan, 0),
     ]
@@ -102,6 +103,22 @@ def test_pods_of_a_run_are_never_taken_for_the_shared_cluster() -> None:
 
     for obj in objects_of(config, "ephemeral"):
         assert not selector.items() <= obj["metadata"]["labels"].items()
+
+
+def test_clusters_of_their_own_are_closed_unless_the_values_say_otherwise() -> None:
+    """On by default, off if asked for; peers arrive as they were written, in profiles, too."""
+    peer = {
+        "namespaceSelector": {"matchLabels": {"team": "7", "kubernetes.io/metadata.name": "on"}}
+    }
+
+    def policies(**given: Any) -> list[Any]:
+        rendered = render(values(ephemeral={"networkPolicy": given}, profiles={"own": {}}))
+        config = AgentConfig.parse(rendered.config)
+        return [config.profile(name).ephemeral.network_policy for name in (None, "own")]
+
+    assert policies() == [[], []]
+    assert policies(enabled=False, dashboardFrom=[peer]) == [None, None]
+    assert policies(dashboardFrom=[peer]) == [[peer], [peer]]
 
 
 def test_numbers_stay_numbers() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from chart.asked import asked
 from chart.render import ROOT, Rendered, ci_values, render, values
+from dask_flows.kube import resources
+from dask_flows.kube.resources import Resource
 
 CI = ci_values()
 HOOKS = ("drain", "retire")  # programs of their own, with Roles of their own
@@ -59,6 +61,19 @@ def test_the_agent_may_do_exactly_what_its_code_asks_for() -> None:
     assert rights(render(values()), "-agent") == asked(modules)
 
 
+@pytest.mark.parametrize("role", ["-agent", "-retire"])
+def test_rights_name_the_group_of_each_kind(role: str) -> None:
+    """A verb on a resource of another group allows nothing."""
+    known = {
+        (one.group, one.plural) for one in vars(resources).values() if isinstance(one, Resource)
+    }
+    rules = render(values()).one("Role", role)["rules"]
+
+    assert {
+        (g, r.partition("/")[0]) for x in rules for g in x["apiGroups"] for r in x["resources"]
+    } <= known
+
+
 def test_the_drain_hook_may_only_look_and_hold_its_lease() -> None:
     """It changes nothing of the release."""
     role = render(values()).one("Role", "-drain")
@@ -77,6 +92,7 @@ def test_the_uninstall_hook_removes_what_runs_made_and_reads_no_secret() -> None
     assert allowed["flowruns"] == {"list"}
     assert allowed["flowruns/status"] == {"patch"}
     assert "secrets" not in allowed
+    assert allowed["services"] == allowed["networkpolicies"] == {"list", "delete"}
     assert not any("create" in verbs for verbs in allowed.values())
 
 

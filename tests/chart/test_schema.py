@@ -21,7 +21,8 @@ def put(path: str, value: Any) -> dict[str, Any]:
     "path",
     ["mod", "image.repo", "agent.replicas", "agent.resources.request", "runner.command",
      "dask.worker.nthreads", "dask.scheduler.replicas", "dask.jupyter", "static.workers.count",
-     "ephemeral.min", "runs.ttl", "upgrade.drain", "userRole.name", "agent.serviceAccount.token"],
+     "ephemeral.min", "runs.ttl", "upgrade.drain", "userRole.name", "agent.serviceAccount.token",
+     "ephemeral.networkPolicy.egress"],
 )  # fmt: skip
 def test_an_unknown_key_is_refused(path: str) -> None:
     """A mistyped key never goes unnoticed, at any depth."""
@@ -51,6 +52,15 @@ def test_the_chart_works_below_a_parent_chart(extra: dict[str, Any]) -> None:
         ("static.address", "dask.example.com"),
         ("static.workers.replicas", -1),
         ("ephemeral.minimum", 0),
+        ("ephemeral.networkPolicy.dashboardFrom", {"podSelector": {}}),
+        ("ephemeral.networkPolicy.dashboardFrom", [{}]),
+        ("ephemeral.networkPolicy.dashboardFrom", [{"pods": {}}]),
+        ("ephemeral.networkPolicy.dashboardFrom", [{"podSelector": {"app": "prometheus"}}]),
+        ("ephemeral.networkPolicy.dashboardFrom", [{"ipBlock": {"cidr": "10.0.0.1"}}]),
+        (
+            "ephemeral.networkPolicy.dashboardFrom",
+            [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}],
+        ),
         ("runs.deadlineSeconds", 0),
         ("userRole.subjects", [{"kind": "Everyone", "name": "x"}]),
     ],

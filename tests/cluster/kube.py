@@ -15,6 +15,7 @@ PATHS = {
     "pods": "/api/v1", "services": "/api/v1", "configmaps": "/api/v1", "secrets": "/api/v1",
     "namespaces": "/api/v1", "events": "/api/v1", "jobs": "/apis/batch/v1",
     "deployments": "/apis/apps/v1", "leases": "/apis/coordination.k8s.io/v1",
+    "networkpolicies": "/apis/networking.k8s.io/v1",
     "flowruns": "/apis/dask-flows.dev/v1alpha1", "roles": "/apis/rbac.authorization.k8s.io/v1",
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ from invariants.evidence import has_condition
 from kube import Kube, Object
 
 # Without Secrets: Kubernetes removes them with their Jobs, and nobody could tell that from an agent's work.
-OURS = ("jobs", "pods", "services", "configmaps")
+OURS = ("jobs", "pods", "services", "networkpolicies", "configmaps")
 
 
 def waits_for_an_agent(run: Object) -> bool:

@@ -44,8 +44,8 @@ NOT_HERE = {
 }
 ALONE = {"unreachable": "a node has to be silent for minutes: in a test of its own"}
 ONLY_EPHEMERAL = {
-    "service", "configmap", "scheduler", "worker",
-    "delete-cluster", "delete-service", "delete-configmap",
+    "service", "networkpolicy", "configmap", "scheduler", "worker",
+    "delete-cluster", "delete-service", "delete-networkpolicy", "delete-configmap",
 }  # fmt: skip
 ONLY_STATIC = {"delete-pause"}  # the same in both modes, and read before each claim in this one
 MISSING = "registry.local/dask-flows:missing"

@@ -82,11 +82,13 @@ SUCCEEDS = Story(CODE, {})
 PLAIN = ("claim", "job", "secret", "start", "running", "finish", "ttl", "cleaned")
 CLUSTER = (
     "service",
+    "networkpolicy",
     "configmap",
     "scheduler",
     "worker",
     "delete-cluster",
     "delete-service",
+    "delete-networkpolicy",
     "delete-configmap",
 )
 # What else a person, an error or a registry can lead to; the others are met on fake nodes or in memory.

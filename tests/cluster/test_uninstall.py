@@ -10,8 +10,12 @@ from release import Release
 
 HOLD = "import time\ndef main(): time.sleep(120)\n"
 # What the chart and the agent make, and what Kubernetes makes of it.
-KINDS = "pods,jobs,services,configmaps,secrets,deployments,replicasets,leases,serviceaccounts,roles,rolebindings"
+KINDS = (
+    "pods,jobs,services,networkpolicies,configmaps,secrets,deployments,replicasets,leases,serviceaccounts,roles,"
+    "rolebindings"
+)
 SEEN = {"pod", "job.batch", "service", "configmap", "secret"}  # before, else nothing is proven
+SEEN_OF_MODE = {"static": SEEN, "ephemeral": SEEN | {"networkpolicy.networking.k8s.io"}}
 
 
 def left(kube: Kube) -> list[str]:
@@ -38,7 +42,7 @@ def test_uninstall_leaves_no_pod_and_keeps_the_runs(api: Kube, mode: str) -> Non
         kept = {"later": kube.wait_run("later", "Suspended", timeout=60)}
         kept["done"] = _cleaned_up(kube, "done")
         kube.wait_run("held", "Running", timeout=60)
-        assert {name.partition("/")[0] for name in left(kube)} >= SEEN
+        assert {name.partition("/")[0] for name in left(kube)} >= SEEN_OF_MODE[mode]
 
         release.uninstall()
 

@@ -21,6 +21,7 @@ from dask_flows.kube.resources import (
     FLOWRUNS,
     JOBS,
     LEASES,
+    NETWORK_POLICIES,
     PODS,
     SECRETS,
     SERVICES,
@@ -33,7 +34,8 @@ from fakes.store import Store, clone, merge, seen_through, selected
 RESOURCES = {
     r.plural: r
     for r in (
-        FLOWRUNS, JOBS, PODS, SERVICES, CONFIG_MAPS, SECRETS, EVENTS, LEASES, DEPLOYMENTS
+        FLOWRUNS, JOBS, PODS, SERVICES, NETWORK_POLICIES, CONFIG_MAPS, SECRETS, EVENTS, LEASES,
+        DEPLOYMENTS,
     )
 }  # fmt: skip
 WITH_STATUS = {"flowruns", "jobs", "pods"}

@@ -11,6 +11,7 @@ from dask_flows.kube.resources import (
     CONFIG_MAPS,
     FLOWRUNS,
     JOBS,
+    NETWORK_POLICIES,
     PODS,
     SECRETS,
     SERVICES,
@@ -23,7 +24,7 @@ from fakes.nodes import Nodes
 from fakes.runner import FakeRunner
 from samples import config_data
 
-OURS = (JOBS, PODS, SERVICES, CONFIG_MAPS, SECRETS)
+OURS = (JOBS, PODS, SERVICES, NETWORK_POLICIES, CONFIG_MAPS, SECRETS)
 
 
 class Stage:

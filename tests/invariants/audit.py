@@ -18,7 +18,7 @@ from invariants.evidence import LABEL_UID, Object
 from invariants.lives import Lives
 
 AGENT = re.compile(r"system:serviceaccount:.*-dask-flows-agent")
-# A pod of an attempt, its Service, its Job, ConfigMap and Secret: they all begin with the attempt's name.
+# A pod of an attempt, its Service, its Job, NetworkPolicy, ConfigMap and Secret: they all begin with the attempt's name.
 BASE = re.compile(
     r"f-.+-(?P<digest>[0-9a-f]{8})-(?P<attempt>\d+)(-scheduler|-worker-\d+|-\w{5}|-[0-9a-f]{8})?"
 )

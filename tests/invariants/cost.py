@@ -7,7 +7,7 @@ from invariants.evidence import Evidence, Object, has_condition, status_of
 
 # One attempt: claim, start, running, end, cleaned; the Job, its Secret, its TTL. Events are not counted.
 WRITES_PER_ATTEMPT = 8
-WRITES_PER_CLUSTER = 6  # Service, ConfigMap and scheduler, made and deleted
+WRITES_PER_CLUSTER = 8  # Service, NetworkPolicy, ConfigMap and scheduler, made and deleted
 WRITES_PER_WORKER = 2
 # What may come beside in a life that is not plain: two that say why it waits, two reports of an attempt, the
 # intent to stop it, and the deadline of a runner that does not obey.

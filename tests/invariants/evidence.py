@@ -11,7 +11,7 @@ MANAGED = "app.kubernetes.io/managed-by=dask-flows-agent"
 LABEL_UID = "dask-flows.dev/run-uid"
 LABEL_ATTEMPT = "dask-flows.dev/attempt"
 LABEL_COMPONENT = "app.kubernetes.io/component"
-KINDS = ("pods", "services", "configmaps", "secrets", "jobs")
+KINDS = ("pods", "services", "networkpolicies", "configmaps", "secrets", "jobs")
 
 
 @dataclass(frozen=True)

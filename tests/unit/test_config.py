@@ -43,6 +43,15 @@ BAD = [
     ({"profiles": {"a": {"runs": {}}}}, "profiles.a.runs.startDeadlineSeconds is missing"),
     ({"profiles": {"a": 1}}, "profiles.a is a int"),
     ({"allowModeOverride": "yes"}, "allowModeOverride is a str"),
+    ({"ephemeral": {"networkPolicy": {}}}, "ephemeral.networkPolicy.enabled is missing"),
+    (
+        {"ephemeral": {"networkPolicy": {"enabled": True, "egress": []}}},
+        "unknown field ephemeral.networkPolicy.egress",
+    ),
+    (
+        {"ephemeral": {"networkPolicy": {"enabled": True, "dashboardFrom": ["all"]}}},
+        "ephemeral.networkPolicy.dashboardFrom[0] is a str",
+    ),
 ]
 
 
@@ -53,6 +62,23 @@ def test_each_mistake_is_named_with_its_path(change: dict[str, Any], complaint: 
         AgentConfig.parse(config_data(**change) | change)
 
     assert complaint in str(caught.value)
+
+
+PEERS = [{"ipBlock": {"cidr": "10.0.0.0/8"}}]
+POLICIES: list[tuple[dict[str, Any], list[dict[str, Any]] | None]] = [
+    ({}, None),  # of an older chart
+    ({"networkPolicy": {"enabled": False, "dashboardFrom": PEERS}}, None),
+    ({"networkPolicy": {"enabled": True, "dashboardFrom": []}}, []),
+    ({"networkPolicy": {"enabled": True, "dashboardFrom": PEERS}}, PEERS),
+]
+
+
+@pytest.mark.parametrize(("given", "policy"), POLICIES)
+def test_clusters_have_a_policy_if_the_configuration_says_so(
+    given: dict[str, Any], policy: list[dict[str, Any]] | None
+) -> None:
+    """A configuration that says nothing of it means none."""
+    assert AgentConfig.parse(config_data(ephemeral=given)).ephemeral.network_policy == policy
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "{", "a: [", "5"])

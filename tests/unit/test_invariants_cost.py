@@ -107,7 +107,7 @@ NOT_PLAIN: dict[str, tuple[Callable[[Evidence], Any], int]] = {
     "cancelled": (ended(phase="Cancelled"), 14),
     "never began": (ended(phase="Cancelled", attempt=0), 6),
     "two attempts": (ended(attempt=2), 22),
-    "ephemeral": (ended(mode="ephemeral", attempts=[{"mode": "ephemeral", "workers": 2}]), 32),
+    "ephemeral": (ended(mode="ephemeral", attempts=[{"mode": "ephemeral", "workers": 2}]), 34),
     "stopped": (say(3, conditions=STOPPING), 14),
     "agent killed": (lambda e: setattr(e, "restarts", 2), 26),
     "hit": (lambda e: setattr(e, "faults", {UID: 1}), 20),

@@ -27,6 +27,7 @@ def all_objects(**spec: Any) -> list[dict[str, Any]]:
     job, secret = job_and_secret(plan, run)
     return [
         manifests.scheduler_service(plan),
+        manifests.network_policy(plan),
         manifests.scheduler_pod(plan),
         manifests.worker_pod(plan, 0),
         manifests.config_map(plan, run),

@@ -72,6 +72,9 @@ retries:
 {{- define "dask-flows.config.ephemeral" -}}
 minimum: {{ .Values.ephemeral.minimum | int64 }}
 maximum: {{ .Values.ephemeral.maximum | int64 }}
+networkPolicy:
+  enabled: {{ .Values.ephemeral.networkPolicy.enabled }}
+  dashboardFrom: {{ .Values.ephemeral.networkPolicy.dashboardFrom | toJson }}
 {{- end }}
 
 {{- define "dask-flows.config.templates" -}}

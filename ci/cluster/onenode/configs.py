@@ -164,6 +164,7 @@ rules:
   resources:
   - {group: batch, resources: [jobs]}
   - {group: "", resources: [pods, services, configmaps, secrets]}
+  - {group: networking.k8s.io, resources: [networkpolicies]}
   - {group: coordination.k8s.io, resources: [leases]}
 - level: None
 """

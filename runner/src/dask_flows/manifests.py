@@ -39,6 +39,21 @@ def scheduler_service(plan: Plan) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
 
 
+def network_policy(plan: Plan) -> dict[str, Any]:
+    """Build what closes the attempt's pods to all but each other; only a dashboard may have more peers."""
+    assert plan.network_policy is not None, "this plan has no policy"
+    own = {"matchLabels": {names.LABEL_CLUSTER: plan.base}}
+    ingress: list[dict[str, Any]] = [{"from": [{"podSelector": own}]}]
+    if plan.network_policy:  # a rule without peers would let in everybody
+        ports = [{"port": DASHBOARD_PORT, "protocol": "TCP"}]
+        ingress.append({"from": list(plan.network_policy), "ports": ports})
+    # Nothing is said of what leaves the pods: flows read their data from anywhere.
+    spec = {"podSelector": own, "policyTypes": ["Ingress"], "ingress": ingress}
+    meta = _meta(plan, plan.base, "scheduler")
+    kind = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"}
+    return {**kind, "metadata": meta, "spec": spec}
+
+
 def scheduler_pod(plan: Plan) -> dict[str, Any]:
     """Build the scheduler's pod."""
     assert plan.scheduler is not None, "only ephemeral plans have a scheduler"

@@ -5,7 +5,7 @@ restarted agent never changes a run in flight.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -48,6 +48,8 @@ class Plan:
     source: Mapping[str, Any] | None = (
         None  # the volume that scheduler and workers get the source from
     )
+    # Who reaches the dashboard beside the cluster's own pods; None: it has no policy.
+    network_policy: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def base(self) -> str:
@@ -65,7 +67,9 @@ class Plan:
 
     def without_templates(self) -> Self:
         """Return what is needed once the runner's pod is made: small enough for an annotation."""
-        return replace(self, runner={}, scheduler=None, worker=None, source=None)
+        return replace(
+            self, runner={}, scheduler=None, worker=None, source=None, network_policy=None
+        )
 
     def to_json(self) -> str:
         """Write the plan as one line."""
@@ -86,6 +90,7 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
     base = names.attempt_name(run.name, run.uid, attempt)
     profile = config.profile(spec.profile)
     low, high = _bounds(config, profile, run, mode)
+    own = mode == "ephemeral"
     static = config.static if mode == "static" else None
     if mode == "static" and static is None:
         raise UsageError("the release has no static cluster", where="spec.mode", do="leave it out")
@@ -105,16 +110,13 @@ def make_plan(config: AgentConfig, run: FlowRun, mode: str, attempt: int) -> Pla
         address=static.address if static else None,
         dashboard=(static.dashboard or None) if static else None,
         runner=_role_template(config, profile, run, "runner", base),
-        scheduler=_role_template(config, profile, run, "scheduler", base)
-        if mode == "ephemeral"
-        else None,
-        worker=_role_template(config, profile, run, "worker", base)
-        if mode == "ephemeral"
-        else None,
+        scheduler=_role_template(config, profile, run, "scheduler", base) if own else None,
+        worker=_role_template(config, profile, run, "worker", base) if own else None,
         scheduler_timeout=profile.runs.scheduler_timeout,
         workers_timeout=profile.runs.workers_timeout,
         strict_environment=profile.runs.strict_environment,
-        source=source_volume(spec, base) if mode == "ephemeral" else None,
+        source=source_volume(spec, base) if own else None,
+        network_policy=profile.ephemeral.network_policy if own else None,
     )
 
 

@@ -65,7 +65,7 @@ class Reader:
         section = self.maybe(key, dict)
         if section is None:
             return None
-        reader = Reader(section, key)
+        reader = Reader(section, self._at(key))
         value = read(reader)
         reader.done()
         return value

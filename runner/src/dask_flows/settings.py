@@ -1,6 +1,6 @@
 """The sections of the agent's ``config.yaml``, as the chart writes them; ``config`` reads the whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -90,15 +90,25 @@ class Static:
 
 @dataclass(frozen=True)
 class Ephemeral:
-    """How many workers a run of its own cluster gets unless it says otherwise."""
+    """How many workers a run of its own cluster gets unless it says otherwise, and who else may reach it."""
 
     minimum: int
     maximum: int
+    network_policy: Sequence[Mapping[str, Any]] | None  # peers of the dashboard; None: no policy
 
     @classmethod
     def read(cls, data: Reader) -> Self:
         """Read the section."""
-        return cls(data.get("minimum", int, 1), data.get("maximum", int, 2))
+        return cls(
+            data.get("minimum", int, 1),
+            data.get("maximum", int, 2),
+            data.maybe_whole("networkPolicy", _peers),
+        )
+
+
+def _peers(data: Reader) -> Sequence[Mapping[str, Any]] | None:
+    enabled, peers = data.get("enabled", bool), data.items("dashboardFrom", dict)
+    return peers if enabled else None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,23 @@ from dask_flows.agent.steps import STEPS
 from dask_flows.flowrun import FlowRun
 from dask_flows.kube.errors import Forbidden
 from dask_flows.kube.failpoints import AFTER, BEFORE
-from dask_flows.kube.resources import CONFIG_MAPS, FLOWRUNS, JOBS, LEASES, PODS, SERVICES
-from dask_flows.manifests import config_map, job, scheduler_pod, scheduler_service, worker_pod
+from dask_flows.kube.resources import (
+    CONFIG_MAPS,
+    FLOWRUNS,
+    JOBS,
+    LEASES,
+    NETWORK_POLICIES,
+    PODS,
+    SERVICES,
+)
+from dask_flows.manifests import (
+    config_map,
+    job,
+    network_policy,
+    scheduler_pod,
+    scheduler_service,
+    worker_pod,
+)
 from dask_flows.names import ANNOTATION_TARGET
 from dask_flows.plan import Plan, make_plan
 from fakes.mortal import UNNAMED, Fate, Mortal, dying
@@ -218,6 +233,7 @@ def left_by_another(stage: Mortal, mode: str) -> tuple[Plan, FlowRun]:
         return plan, run
     service = stage.api.add(SERVICES, scheduler_service(plan))
     plan = plan.at(service["spec"]["clusterIP"])
+    stage.api.add(NETWORK_POLICIES, network_policy(plan))
     stage.api.add(CONFIG_MAPS, config_map(plan, run))
     for pod in (scheduler_pod(plan), worker_pod(plan, 0)):
         stage.api.add(PODS, pod)
@@ -253,6 +269,7 @@ RARELY = {
 # What no agent of a mode ever writes. It may remove a cluster in either: of an attempt that another mode left.
 NEVER = {
     ("service", "static"): "the address of the shared cluster is the chart's",
+    ("networkpolicy", "static"): "what is reached is the chart's, and shared",
     ("configmap", "static"): "there are no pods whose templates it would pin",
     ("scheduler", "static"): "the shared one is the chart's",
     ("worker", "static"): "the shared ones are the chart's",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dask_flows.agent.steps import step_of
-from dask_flows.kube.resources import FLOWRUNS, JOBS, PODS, SECRETS, SERVICES
+from dask_flows.kube.resources import FLOWRUNS, JOBS, NETWORK_POLICIES, PODS, SECRETS, SERVICES
 from dask_flows.kube.through import Call
 from dask_flows.names import LABEL_OVER
 from fakes.deaf import deaf
@@ -57,8 +57,11 @@ async def test_a_static_run_costs_eight_writes() -> None:
         }
 
 
-async def test_an_ephemeral_run_costs_sixteen_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One to create and one to delete each of Service, ConfigMap, scheduler and worker; a late watch adds none."""
+async def test_an_ephemeral_run_costs_eighteen_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One to create and one to delete each of Service, NetworkPolicy, ConfigMap, scheduler and worker.
+
+    A late watch adds none.
+    """
     async with playing("ephemeral") as stage:
         stage.submit()
         runner = await stage.runner()
@@ -71,7 +74,7 @@ async def test_an_ephemeral_run_costs_sixteen_writes(monkeypatch: pytest.MonkeyP
         await stage.cleaned()
 
         made = Counter(f"{verb} {plural}" for verb, plural, _ in stage.api.writes)
-        assert sum(n for what, n in made.items() if "events" not in what) == 16
+        assert sum(n for what, n in made.items() if "events" not in what) == 18
         assert made["delete pods"] == 2
 
 
@@ -154,6 +157,7 @@ async def test_an_ephemeral_cluster_is_the_plan_s() -> None:
 
         assert pods == [f"{base}-scheduler", *(f"{base}-worker-{n}" for n in range(3))]
         assert stage.api.names(SERVICES) == [f"{base}-scheduler"]
+        assert stage.api.names(NETWORK_POLICIES) == [base]
         (secret,) = stage.api.names(SECRETS)
         attempt = json.loads(stage.api.read(SECRETS, secret)["stringData"]["attempt.json"])
         assert attempt["address"] == "tcp://10.96.0.10:8786"

@@ -272,7 +272,7 @@ async def test_bad_flow_runs_are_marked_and_the_others_go_on(
         asked = len(stage.api.requests)
         await asyncio.sleep(60)
 
-        assert len(stage.api.requests) - asked < 60
+        assert len(stage.api.requests) - asked < 66
         assert not [r for r in caplog.records if r.exc_info]
 
 

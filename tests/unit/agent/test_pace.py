@@ -6,7 +6,7 @@ import pytest
 
 from dask_flows.agent.pace import LONGEST_PAUSE, Bucket, Paced
 from dask_flows.kube.errors import Conflict, KubeError, TooManyRequests
-from dask_flows.kube.resources import EVENTS, JOBS, SECRETS
+from dask_flows.kube.resources import EVENTS, JOBS, NETWORK_POLICIES, SECRETS
 from fakes.api import FakeApi
 from fakes.clock import LoopClock
 
@@ -73,7 +73,7 @@ async def test_a_rest_fills_the_bucket_and_no_more() -> None:
 
 
 async def test_nothing_else_waits() -> None:
-    """Status, deletions and reads; Events and dry runs need no token."""
+    """Status, deletions and reads; Events, policies and dry runs need no token."""
     shop = Shop(rate=0.01, burst=1)
     await shop.make("first")
     waiting = asyncio.create_task(shop.make("second"))
@@ -84,6 +84,7 @@ async def test_nothing_else_waits() -> None:
     await shop.paced.list(JOBS, "ns")
     await shop.paced.delete(JOBS, "ns", "first")
     await shop.make("event", resource=EVENTS)
+    await shop.make("policy", resource=NETWORK_POLICIES)
     await shop.make("asked", dry_run=True)
 
     assert (shop.now, shop.bucket.waiting) == (0, 1)

@@ -159,9 +159,10 @@ async def test_clusters_grow_soon_after_an_outage(seconds: int) -> None:
         await stage.until(lambda: len(workers()) == 2, 5)
 
 
-async def test_a_run_that_an_uninstall_ends_is_finished() -> None:
-    """Row 33: who waits for condition Finished hears of it."""
-    async with playing("static") as stage:
+@pytest.mark.parametrize("mode", ["static", "ephemeral"])
+async def test_a_run_that_an_uninstall_ends_is_finished(mode: str) -> None:
+    """Row 33: who waits for condition Finished hears of it; nothing of the run is left."""
+    async with playing(mode) as stage:
         stage.submit()
         await stage.started()
         await stage.kill_agent()
@@ -171,3 +172,4 @@ async def test_a_run_that_an_uninstall_ends_is_finished() -> None:
         assert stage.phase() == "Cancelled/Cancelled"
         assert stage.condition("Finished")
         assert stage.status()["attempts"][0]["reason"] == "Cancelled"
+        assert stage.left() == []

@@ -27,11 +27,12 @@ SPARE = {
     ("list", "events"), ("watch", "events"), ("get", "pods"), ("patch", "pods"),
     ("delete", "jobs"), ("get", "flowruns"),
     ("delete", "leases"), ("get", "jobs"), ("get", "configmaps"), ("get", "services"),
+    ("get", "networkpolicies"),
 }  # fmt: skip
 SPARE_IN_STATIC = {
     (verb, kind)
     for verb in ("create", "delete", "get")
-    for kind in ("pods", "services", "configmaps")
+    for kind in ("pods", "services", "networkpolicies", "configmaps")
 }
 
 
@@ -233,6 +234,7 @@ RARE = {
     ("patch", "pods"): Rare(deaf_to_a_cancel, "static", "reason"),
     ("get", "flowruns"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "services"): Rare(half_begun, "ephemeral", "reason"),
+    ("get", "networkpolicies"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "configmaps"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "pods"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "jobs"): Rare(without_a_pod, "static", "reason"),

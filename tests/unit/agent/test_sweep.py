@@ -16,6 +16,7 @@ from dask_flows.kube.resources import (
     EVENTS,
     FLOWRUNS,
     JOBS,
+    NETWORK_POLICIES,
     PODS,
     SECRETS,
     SERVICES,
@@ -43,7 +44,8 @@ async def test_objects_of_a_run_that_is_gone_are_swept_at_the_start() -> None:
         await stage.kill_agent()
         base = names.attempt_name("lost", "gone", 1)
         for resource, name in (
-            (CONFIG_MAPS, base), (SERVICES, f"{base}-scheduler"), (PODS, f"{base}-worker-0")
+            (CONFIG_MAPS, base), (SERVICES, f"{base}-scheduler"), (PODS, f"{base}-worker-0"),
+            (NETWORK_POLICIES, base),
         ):  # fmt: skip
             stage.api.add(resource, ours(name, "gone"))
         job = stage.api.add(JOBS, ours(base, "gone"))
@@ -108,7 +110,7 @@ async def test_a_finished_job_stays_for_its_logs() -> None:
         assert stage.left() == [f"jobs/{stage.jobs()[0]}", f"pods/{runner.pod}"]
 
 
-@pytest.mark.parametrize("resource", [CONFIG_MAPS, SERVICES, PODS], ids=str)
+@pytest.mark.parametrize("resource", [CONFIG_MAPS, SERVICES, NETWORK_POLICIES, PODS], ids=str)
 async def test_what_is_made_after_the_end_goes(resource: Resource) -> None:
     """By an agent that was stopped for minutes in the middle of making it; labels are those of the attempt."""
     async with playing("ephemeral") as stage:

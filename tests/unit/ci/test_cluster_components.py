@@ -85,6 +85,7 @@ def test_dns_caches_as_usual_clusters_do():
         ("batch", "jobs", "Metadata"),
         ("", "pods", "Metadata"),
         ("coordination.k8s.io", "leases", "Metadata"),
+        ("networking.k8s.io", "networkpolicies", "Metadata"),
         ("", "secrets", "Metadata"),
         ("", "configmaps", "Metadata"),
         ("", "events", "None"),

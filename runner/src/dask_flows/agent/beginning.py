@@ -1,7 +1,8 @@
 """Claim a run and make its attempt: the write-ahead order that a crash cannot break.
 
 1. The claim, in status: from here on every name is known.
-2. The scheduler's Service, if the attempt has its own cluster: it gives the address.
+2. The scheduler's Service, if the attempt has its own cluster: it gives the address. At the same time the
+   NetworkPolicy, if there is to be one: no pod runs before it is there.
 3. The ConfigMap, for the same: it pins the plan with the cluster's pods. An attempt without its Job has
    not begun and may be planned anew.
 4. The cluster's pods.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from dask_flows.agent.views import attempt_of, controller_of
 from dask_flows.errors import UsageError
@@ -13,6 +13,7 @@ from dask_flows.plan import Plan
 
 # Hundreds of workers at once would use up the API server's share for this agent, and time out.
 AT_ONCE = 20
+T = TypeVar("T")
 
 
 class NameCollision(UsageError):
@@ -41,19 +42,22 @@ async def create_or_adopt(api: Api, resource: Resource, plan: Plan, body: Object
     return found
 
 
-async def together(*calls: Coroutine[Any, Any, None]) -> None:
-    """Do all, some at once, let all finish, then raise the first failure as it is."""
+async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:
+    """Do all, some at once, let all finish, then raise the first failure as it is, or return all results."""
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(call: Coroutine[Any, Any, None]) -> None:
+    async def one(call: Coroutine[Any, Any, T]) -> T:
         async with slots:
-            await call
+            return await call
 
     try:
         results = await asyncio.gather(*map(one, calls), return_exceptions=True)
     finally:
         for call in calls:  # when cancelled, some have never begun
             call.close()
+    done: list[T] = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
+        done.append(result)
+    return done

@@ -5,8 +5,8 @@ its usual setting. An agent that creates faster only makes it fall behind, for e
 
 - Creations take tokens from one bucket, first come first served. Nothing else waits: not status, not
   deletions, which make room.
-- Jobs, pods and Services take a token: controllers act on them. Events, Secrets, ConfigMaps and dry runs
-  do not, and the pod of a Job that has had its turn waits for its Secret.
+- Jobs, pods and Services take a token: controllers act on them. Events, Secrets, ConfigMaps, NetworkPolicies
+  and dry runs do not, and the pod of a Job that has had its turn waits for its Secret.
 - What the API server asks with ``Retry-After`` after a creation holds for all of them.
 """
 
@@ -18,14 +18,14 @@ from typing import TypeVar
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api
 from dask_flows.kube.errors import KubeError
-from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, SECRETS
+from dask_flows.kube.resources import CONFIG_MAPS, EVENTS, NETWORK_POLICIES, SECRETS
 from dask_flows.kube.through import Call, Through
 
 log = logging.getLogger("dask_flows.agent")
 
 T = TypeVar("T")
 BUSY = (429, 503)
-FREE = (CONFIG_MAPS, EVENTS, SECRETS)
+FREE = (CONFIG_MAPS, EVENTS, NETWORK_POLICIES, SECRETS)
 ONE = 1 - 1e-6  # a token, as far as sums of fractions make a whole
 LONGEST_PAUSE = 60.0  # seconds; whoever asks for more is asked again after this
 

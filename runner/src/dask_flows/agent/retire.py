@@ -21,6 +21,7 @@ from dask_flows.kube.resources import (
     FLOWRUNS,
     JOBS,
     LEASES,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     Resource,
@@ -56,7 +57,7 @@ async def retire(
     """
     labels = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_INSTANCE}={instance}"
     await _end_runs(api, namespace, labels, clock, say)
-    for resource in (JOBS, PODS, SERVICES, CONFIG_MAPS):
+    for resource in (JOBS, PODS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES):
         for obj in (await list_all(api, resource, namespace, labels=labels)).items:
             await _delete(api, resource, namespace, obj["metadata"]["name"])
     while left := (await list_all(api, PODS, namespace, labels=labels)).items:

@@ -17,6 +17,7 @@ from dask_flows.kube.resources import (
     FLOWRUNS,
     JOBS,
     LEASES,
+    NETWORK_POLICIES,
     PODS,
     SECRETS,
     SERVICES,
@@ -30,6 +31,7 @@ STEPS: dict[str, str] = {
     "claim": "status: an attempt has its number and its names (T1)",
     "replan": "status: an attempt that has not begun gets another mode",
     "service": "the scheduler's Service, which gives the address",
+    "networkpolicy": "what closes the attempt's own pods to others, at the same time",
     "configmap": "the pinned plan, for a cluster of the attempt's own",
     "scheduler": "the scheduler's pod",
     "worker": "a worker's pod",
@@ -48,6 +50,7 @@ STEPS: dict[str, str] = {
     "finish": "status: the run's end is recorded (T5)",
     "delete-cluster": "a Dask pod of the attempt goes (T6)",
     "delete-service": "its Service goes (T6)",
+    "delete-networkpolicy": "its NetworkPolicy goes, at the same time (T6)",
     "delete-job": "a Job whose pod never began goes",
     "ttl": "the Job gets its time to live, and the label of those that nobody waits for (T7)",
     "delete-configmap": "the plan goes (T6)",
@@ -58,6 +61,7 @@ STEPS: dict[str, str] = {
 }
 _CREATED = {
     SERVICES: "service",
+    NETWORK_POLICIES: "networkpolicy",
     CONFIG_MAPS: "configmap",
     SECRETS: "secret",
     JOBS: "job",
@@ -65,6 +69,7 @@ _CREATED = {
 }
 _DELETED = {
     SERVICES: "delete-service",
+    NETWORK_POLICIES: "delete-networkpolicy",
     JOBS: "delete-job",
     CONFIG_MAPS: "delete-configmap",
     LEASES: "delete-pause",

@@ -28,6 +28,7 @@ from dask_flows.kube.resources import (
     CONFIG_MAPS,
     FLOWRUNS,
     JOBS,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     Resource,
@@ -39,7 +40,7 @@ EVERY = 600.0
 RETRY = 30.0
 SOON = 5.0  # what was made at the same time is there by then, and so is our copy of the run
 # Jobs first: their pods and Secrets go with them.
-SWEPT = (JOBS, PODS, SERVICES, CONFIG_MAPS)
+SWEPT = (JOBS, PODS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ class Engine(Protocol):
     """
 
     async def prepare(self, plan: Plan) -> Plan:
-        """Make what gives the scheduler its address; returns the plan with the address."""
+        """Make what must be there before the pods; returns the plan with the scheduler's address."""
         ...
 
     async def create(self, plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""The default engine: a Service, a scheduler pod and worker pods, made straight from the templates.
+"""The default engine: a Service, a NetworkPolicy, a scheduler pod and worker pods, straight from the templates.
 
 The scheduler's death ends the attempt, so its pod is never replaced. A worker that is deleted, evicted
 or failed is replaced under the next number, with growing pauses so that a bad node or image does not
@@ -20,7 +20,7 @@ from dask_flows.agent.views import NEXT_WORKER, PodView
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object, remove
 from dask_flows.kube.errors import KubeError
-from dask_flows.kube.resources import PODS, SERVICES
+from dask_flows.kube.resources import NETWORK_POLICIES, PODS, SERVICES
 from dask_flows.plan import Plan
 
 # Clusters that add workers at the same time; no more than four attempts begin meanwhile.
@@ -41,10 +41,14 @@ class PodsEngine:
         self._growing = 0
 
     async def prepare(self, plan: Plan) -> Plan:
-        """Make the scheduler's Service, whose IP the workers and the runner connect to."""
-        body = manifests.scheduler_service(plan)
-        service = await create_or_adopt(self._api, SERVICES, plan, body)
-        return plan.at(service["spec"]["clusterIP"])
+        """Make the scheduler's Service, whose IP workers and runner connect to, and close the pods to others."""
+        service = manifests.scheduler_service(plan)
+        calls = [create_or_adopt(self._api, SERVICES, plan, service)]
+        if plan.network_policy is not None:
+            policy = manifests.network_policy(plan)
+            calls.append(create_or_adopt(self._api, NETWORK_POLICIES, plan, policy))
+        made, *_ = await together(*calls)
+        return plan.at(made["spec"]["clusterIP"])
 
     async def create(self, plan: Plan) -> None:
         """Make the scheduler and the minimum of workers, all at once."""
@@ -88,12 +92,18 @@ class PodsEngine:
         return Growth(pacing.added(len(some), self._clock.monotonic()))
 
     async def delete(self, attempt: Attempt) -> bool:
-        """Delete pods and Service; True once the pods are gone."""
+        """Delete the pods, then Service and policy; True once the pods are gone.
+
+        The policy is asked for without knowing the plan: another configuration may have made it.
+        """
         alive = [pod for pod in self.observe(attempt) if not pod.deleting]
         await together(*(self._end(attempt, pod) for pod in alive))
         if self.observe(attempt):
             return False
-        await remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base))
+        await together(
+            remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base)),
+            remove(self._api, NETWORK_POLICIES, attempt.namespace, attempt.base),
+        )
         self.forget(attempt)
         return True
 
