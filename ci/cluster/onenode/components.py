@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from onenode.network import API_URL, NODE, NODE_IP, SERVICE_CIDR
+from onenode.network import API_URL, NODE, NODE_IP, QUEUE, SERVICE_CIDR
 from onenode.paths import Paths
 from onenode.pki import kubeconfig_path
 
@@ -38,6 +38,7 @@ def components(paths: Paths) -> tuple[Component, ...]:
         _controller_manager(paths),
         _scheduler(paths),
         _proxy(paths),
+        _netpol(paths),
         _kubelet(paths),
     )
 
@@ -149,6 +150,19 @@ def _scheduler(paths: Paths) -> Component:
 def _proxy(paths: Paths) -> Component:
     argv = (f"{paths.bin}/hyperkube", "kube-proxy", f"--config={paths.config}/proxy.yaml")
     return Component("proxy", 2, argv, "http://127.0.0.1:10256/healthz", config=("proxy.yaml",))
+
+
+def _netpol(paths: Paths) -> Component:
+    """Apply NetworkPolicies; it answers once it knows all pods and policies and reads the queue."""
+    server = "127.0.0.1:10246"
+    argv = (
+        f"{paths.bin}/netpol",
+        f"--kubeconfig={kubeconfig_path(paths, 'admin')}",
+        f"--node={NODE}",
+        f"--queue={QUEUE}",
+        f"--ready={server}",
+    )
+    return Component("netpol", 2, argv, f"http://{server}/ready", tool="netpol")
 
 
 def _kubelet(paths: Paths) -> Component:

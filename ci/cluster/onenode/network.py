@@ -19,6 +19,7 @@ SERVICE_CIDR = "10.96.0.0/16"
 API_IP = "10.96.0.1"
 API_URL = f"https://{NODE_IP}:6443"
 CHAIN = "DASK-FLOWS"
+QUEUE = 112  # where the kernel asks about connections; no other program may read it
 
 
 def conflicts(routes: Iterable[dict[str, Any]]) -> list[str]:
@@ -80,14 +81,25 @@ def ensure() -> None:
     for network in (SERVICE_CIDR, POD_CIDR):
         shell.run(["ip", "route", "replace", network, "dev", BRIDGE])
     shell.run(["sysctl", "-qw", "net.ipv4.ip_forward=1"])
-    for table, parent, rules in _rules():
+    for table, parent, rules in chains():
         _ensure_chain(table, parent, rules)
 
 
-def _rules() -> list[tuple[str, str, list[list[str]]]]:
-    accept = [["-s", POD_CIDR, "-j", "ACCEPT"], ["-d", POD_CIDR, "-j", "ACCEPT"]]
+def chains() -> list[tuple[str, str, list[list[str]]]]:
+    """Return our rules with their table and the chain from which they are reached.
+
+    They come after kube-proxy's, which refuse Services without endpoints. What begins on the node
+    itself (probes, `kubectl exec`) is not forwarded: policies do not concern it. Without a process
+    that reads the queue every connection passes.
+    """
+    ask = ["-j", "NFQUEUE", "--queue-num", str(QUEUE), "--queue-bypass"]
+    forward = [
+        ["-s", POD_CIDR, "-m", "conntrack", "--ctstate", "NEW", *ask],
+        ["-s", POD_CIDR, "-j", "ACCEPT"],
+        ["-d", POD_CIDR, "-j", "ACCEPT"],
+    ]
     masquerade = [["-s", POD_CIDR, "!", "-d", POD_CIDR, "-j", "MASQUERADE"]]
-    return [("filter", "FORWARD", accept), ("nat", "POSTROUTING", masquerade)]
+    return [("filter", "FORWARD", forward), ("nat", "POSTROUTING", masquerade)]
 
 
 def _ensure_chain(table: str, parent: str, rules: list[list[str]]) -> None:
@@ -102,7 +114,7 @@ def _ensure_chain(table: str, parent: str, rules: list[list[str]]) -> None:
 
 def remove() -> None:
     """Undo `ensure`; what is already gone is fine. IP forwarding stays as it is."""
-    for table, parent, _ in _rules():
+    for table, parent, _ in chains():
         iptables = ["iptables", "-w", "5", "-t", table]
         shell.attempt([*iptables, "-D", parent, "-j", CHAIN])
         shell.attempt([*iptables, "-F", CHAIN])

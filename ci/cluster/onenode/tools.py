@@ -102,6 +102,7 @@ TOOLS: tuple[Tool, ...] = (
     ),
     Tool("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, module="etcd"),
     Tool("coredns", {"coredns": "."}, module="coredns"),
+    Tool("netpol", {"netpol": "."}, module="netpol"),
     Tool("pause", {"pause": "."}, module="pause"),
     Tool(
         "runc",

@@ -23,6 +23,7 @@ def test_the_reverse_of_the_table_is_the_safe_order_to_stop():
 
     assert order == [
         "kubelet",
+        "netpol",
         "proxy",
         "scheduler",
         "controller-manager",
