@@ -495,6 +495,19 @@ def test_without_our_plugin_the_clients_own_futures_tell(scene: Callable[..., Sc
     assert one.lookout.news() == []
 
 
+def test_a_task_that_waits_in_vain_tells_how_the_last_worker_was_lost(
+    scene: Callable[..., Scene],
+) -> None:
+    """Dask's patience may end before ours, and says nothing of it."""
+    one = scene("static")
+    one.lookout.hearsay((0.0, facts(tag=one.lookout.hearsay._tag)))
+
+    lost = one.lookout.blamed(UNFIT)
+
+    assert lost is not None
+    assert "; the last one: pod-1 was lost while it ran inc (inc-1)" in str(lost)
+
+
 def test_what_a_flow_raises_is_blamed_on_the_cluster_only_if_it_explains_it(
     scene: Callable[..., Scene],
 ) -> None:

@@ -110,9 +110,6 @@ class Lookout:
         lost = self._workers.see(seconds, count, waiting=waiting)
         if lost is None:
             return count, None
-        last = self.hearsay.last()
-        if last is not None:
-            lost = f"{lost}; the last one: {tell_lost(last)}"
         return count, self._workers_lost(lost)
 
     def news(self) -> list[str]:
@@ -128,7 +125,7 @@ class Lookout:
         from distributed.client import FutureCancelledError
 
         if type(error).__name__ in _STARVED and type(error).__module__.startswith("distributed"):
-            return self._workers_lost(tell_starved(error))
+            return self._workers_lost(tell_starved(error))  # Dask's patience may end before ours
         lost = self._see(Look(0.0, 0.0, self._client.status))
         cancelled = isinstance(error, FutureCancelledError)
         if cancelled and getattr(error, "reason", "") == LOST_REASON:
@@ -174,5 +171,8 @@ class Lookout:
         return SchedulerLost(found, where=self._attached.address, do=do)
 
     def _workers_lost(self, found: str) -> DaskFlowsError:
+        last = self.hearsay.last()
+        if last is not None:
+            found = f"{found}; the last one: {tell_lost(last)}"
         do = "see why no worker comes back, for instance its log and its memory limit"
         return WorkersLost(found, where=self._attached.address, do=do)
