@@ -7,6 +7,7 @@ import pytest
 
 import invariants
 from kube import Kube, proxy
+from kwok.site import start_kwok
 from namespaces import make_namespace, remove_namespace
 from release import Release
 
@@ -55,3 +56,10 @@ def kube(api: Kube) -> Iterator[Kube]:
 def release(kube: Kube) -> Release:
     """A release that the test installs as it needs it."""
     return Release(kube)
+
+
+@pytest.fixture(scope="module")
+def fake_nodes() -> None:
+    """Fake nodes are there."""
+    if not start_kwok():
+        pytest.skip("the cluster has no fake nodes, see tests/kwok")

@@ -9,18 +9,13 @@ import pytest
 
 from kube import eventually
 from kwok.driver import Driver, Play, Runner, playing
-from kwok.site import ROOT, Site, site, start_kwok
+from kwok.site import ROOT, Site, site
+
+pytestmark = pytest.mark.usefixtures("fake_nodes")
 
 HOUR = 3600
 FOREVER = Play(ends=False)
 PROGRAM = str(ROOT / "tests" / "kwok" / "wrong_clock.py")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nodes() -> None:
-    """Fake nodes are there."""
-    if not start_kwok():
-        pytest.skip("the cluster has no fake nodes, see tests/kwok")
 
 
 @pytest.fixture

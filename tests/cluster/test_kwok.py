@@ -11,7 +11,9 @@ from kwok.agent import AgentProcess
 from kwok.burst import create_all, watching
 from kwok.driver import Driver, Play, copy_of, playing
 from kwok.nodes import LABEL, cut_off, own_nodes, remove
-from kwok.site import ON_KWOK, Site, site, start_kwok
+from kwok.site import ON_KWOK, Site, site
+
+pytestmark = pytest.mark.usefixtures("fake_nodes")
 
 LIMIT = 40
 FOREVER = Play(ends=False)
@@ -46,13 +48,6 @@ PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "deep": (nested(500), ""),
     "too-deep": (nested(600), "parameters are nested more than 500 levels deep"),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def nodes() -> None:
-    """Fake nodes are there."""
-    if not start_kwok():
-        pytest.skip("the cluster has no fake nodes, see tests/kwok")
 
 
 @pytest.fixture(scope="module")
