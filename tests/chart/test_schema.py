@@ -30,6 +30,24 @@ def test_an_unknown_key_is_refused(path: str) -> None:
         render(put(path, 1))
 
 
+@pytest.mark.parametrize(
+    "peer",
+    [
+        {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}},
+        {"ipBlock": {"cidr": "0.0.0.0/0"}},
+        {"ipBlock": {"cidr": "2001:db8::/32"}},
+        {"ipBlock": {"cidr": "::/0"}},
+        {"podSelector": {"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}},
+        {"namespaceSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
+        {"podSelector": {}, "namespaceSelector": {}},
+    ],
+    ids=str,
+)
+def test_peers_are_as_in_a_network_policy(peer: dict[str, Any]) -> None:
+    """What the API server takes, the chart takes, too."""
+    assert render(put("ephemeral.networkPolicy.dashboardFrom", [peer])).objects
+
+
 @pytest.mark.parametrize("extra", [{"global": {"anything": {"at": "all"}}}, {"enabled": True}])
 def test_the_chart_works_below_a_parent_chart(extra: dict[str, Any]) -> None:
     """Helm passes ``global`` down, and parents keep the dependency's condition in our values."""
@@ -60,6 +78,22 @@ def test_the_chart_works_below_a_parent_chart(extra: dict[str, Any]) -> None:
         (
             "ephemeral.networkPolicy.dashboardFrom",
             [{"ipBlock": {"cidr": "::/0"}, "podSelector": {}}],
+        ),
+        ("ephemeral.networkPolicy.dashboardFrom", [{"ipBlock": {"cidr": "10.0.0.0/99"}}]),
+        ("ephemeral.networkPolicy.dashboardFrom", [{"ipBlock": {"cidr": "2001:db8::/129"}}]),
+        (
+            "ephemeral.networkPolicy.dashboardFrom",
+            [{"podSelector": {"matchExpressions": [{"key": "app", "operator": "In"}]}}],
+        ),
+        (
+            "ephemeral.networkPolicy.dashboardFrom",
+            [
+                {
+                    "podSelector": {
+                        "matchExpressions": [{"key": "app", "operator": "Exists", "values": ["x"]}]
+                    }
+                }
+            ],
         ),
         ("runs.deadlineSeconds", 0),
         ("userRole.subjects", [{"kind": "Everyone", "name": "x"}]),

@@ -17,9 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-import invariants
 from flows import cancel
-from invariants.evidence import Start
 from kube import eventually
 from kwok.agent import AgentProcess
 from kwok.driver import Driver, Play, Runner, playing
@@ -97,14 +95,6 @@ def playground(prefix: str) -> Iterator[tuple[Site, Driver]]:
         yield here, driver
 
 
-def check(here: Site, driver: Driver, restarts: int) -> None:
-    """Fail unless all invariants hold."""
-    begun = [runner for runner in list(driver.runners.values()) if runner.started]
-    starts = [Start(runner.uid, runner.attempt, runner.pod_uid) for runner in begun]
-    counted = [run["metadata"]["uid"] for run in here.kube.list("flowruns")]
-    invariants.check(here.kube, 90, starts=starts, counted=counted, restarts=restarts)
-
-
 def kill_at_random(seed: int, seconds: float) -> None:
     """Submit runs for some time while the agent is killed and started again."""
     dice = random.Random(seed)
@@ -127,7 +117,7 @@ def kill_at_random(seed: int, seconds: float) -> None:
         load.wait()
         print(f"seed {seed}: {len(load.made)} runs, {agent.starts - 1} kills")  # noqa: T201 - for a replay
         assert agent.starts > 2
-        check(here, driver, agent.starts)
+        here.check(driver, agent, timeout=90)
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -178,4 +168,4 @@ def test_two_agents_one_of_them_frozen(frozen: int) -> None:
         load.cancel_some()
         load.wait()
         eventually(lambda: one.running and two.running, 1)
-        check(here, driver, 3)
+        here.check(driver, one, two, timeout=90, restarts=3)

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from dask_flows.kube.resources import NETWORK_POLICIES, SERVICES
 from kube import eventually
 from kwok.agent import AgentProcess
 from kwok.burst import create_all, watching
+from kwok.census import census
 from kwok.driver import Driver, Play, copy_of, playing
 from kwok.nodes import LABEL, cut_off, own_nodes, remove
 from kwok.site import ON_KWOK, Site, site
@@ -88,6 +90,28 @@ def test_a_burst(here: Site, driver: Driver) -> None:
 
     assert set(driver.starts.values()) == {1}
     assert 0 < seen.most_active <= LIMIT
+
+
+def test_a_burst_makes_no_more_clusters_than_places() -> None:
+    """Row 26: sixty runs at once that want clusters of their own, and five places: never six clusters, however late a watch."""
+    ephemeral = {"minimum": 1, "maximum": 1}
+    with (
+        site("places", mode="ephemeral", agent={"maxConcurrentRuns": 5}, ephemeral=ephemeral) as of,
+        playing(of.namespace, lambda _: Play(seconds=0.2)) as driver,
+        of.agent() as agent,
+        watching(of.namespace) as seen,
+        census(of.namespace, SERVICES) as services,
+        census(of.namespace, NETWORK_POLICIES) as policies,
+    ):
+        create_all(of.namespace, [f"burst-{n}" for n in range(60)])
+        eventually(lambda: seen.phases["Succeeded"] > 20, 120, lambda: str(seen.phases))
+        agent.restart()
+        eventually(lambda: seen.phases["Succeeded"] == 60, 240, lambda: str(seen.phases))
+        eventually(lambda: not services.present | policies.present, 60)
+
+        assert (len(services.ever), len(policies.ever)) == (60, 60)
+        assert (services.most, policies.most) == (5, 5)
+        of.check(driver, agent)
 
 
 def test_a_job_deleted_before_its_start(here: Site, driver: Driver) -> None:

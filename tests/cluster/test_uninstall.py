@@ -3,6 +3,7 @@
 import pytest
 
 import flows
+import invariants
 from invariants.evidence import has_condition
 from kube import Kube, Object, eventually, kubectl
 from namespaces import make_namespace, remove_namespace
@@ -54,6 +55,8 @@ def test_uninstall_leaves_no_pod_and_keeps_the_runs(api: Kube, mode: str) -> Non
         assert status["finishTime"]
         assert {name: kube.run_status(name) for name in kept} == kept
         assert "flowruns" in kubectl("get", "crd", "flowruns.dask-flows.dev", "-o", "name")
+        kubectl("delete", "flowrun", "later", "-n", kube.namespace)  # the others are to have ended
+        invariants.check(kube, agents=())
     finally:
         remove_namespace(kube)
 

@@ -64,8 +64,13 @@ class Site:
         """Create a FlowRun; returns it."""
         return self.kube.create("flowruns", flow_run(name, **spec))
 
-    def check(self, driver: Driver, agent: AgentProcess, timeout: float = 60) -> None:
-        """Fail unless all invariants hold of this namespace, whose runners this driver has played."""
+    def check(
+        self, driver: Driver, *agents: AgentProcess, timeout: float = 60, restarts: int = 0
+    ) -> None:
+        """Fail unless all invariants hold of this namespace, whose runners this driver has played.
+
+        ``restarts`` are what cost as much as a restart, besides those of the agents.
+        """
         begun = [r for r in list(driver.runners.values()) if r.started]
         starts = [invariants.evidence.Start(r.uid, r.attempt, r.pod_uid) for r in begun]
         counted = [run["metadata"]["uid"] for run in self.kube.list("flowruns")]
@@ -74,8 +79,11 @@ class Site:
             timeout,
             starts=starts,
             counted=counted,
-            restarts=agent.starts - 1,
-            agents=[invariants.Agent("agent", agent.text, agent.peak_mib())],
+            restarts=restarts + sum(agent.starts - 1 for agent in agents),
+            agents=[
+                invariants.Agent(agent.config.stem, agent.text, agent.peak_mib())
+                for agent in agents
+            ],
         )
 
     def install(self) -> None:

@@ -32,10 +32,10 @@ def terminated(why: str, code: int, **status: Any) -> dict[str, Any]:
     return pod(phase="Failed", containerStatuses=[{"name": "runner", "state": state}], **status)
 
 
-def disrupted(reason: str) -> dict[str, Any]:
+def disrupted(reason: str, /, **status: Any) -> dict[str, Any]:
     """Return a pod that the platform took away."""
     condition = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "m"}
-    return terminated("Error", 137, conditions=[condition])
+    return terminated("Error", 137, conditions=[condition], **status)
 
 
 UNSCHEDULABLE = pod(
@@ -101,6 +101,8 @@ def test_nothing_is_wrong_with_a_pod_that_is_on_its_way(seen: dict[str, Any]) ->
         (disrupted("DeletionByTaintManager"), "NodeLost"),
         (disrupted("DeletionByPodGC"), "NodeLost"),
         (pod(phase="Failed", reason="Terminated", message="node shutdown"), "NodeLost"),
+        # pkg/kubelet/nodeshutdown of Kubernetes: the same word as for an eviction, and its own reason
+        (disrupted("TerminationByKubelet", reason="Terminated"), "NodeLost"),
         (
             pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough"),
             "ContainerStart",

@@ -42,6 +42,7 @@ START = frozenset(
         "CrashLoopBackOff",
     }
 )
+NODE_DOWN = frozenset({"NodeLost", "NodeShutdown", "Terminated", "Shutdown"})
 STAY = "run it again; keep long runs on nodes that stay"
 RANK = "run it when there is room, or give it a priorityClassName in the chart's values"
 _QUOTA = re.compile(r"(exceeded|failed) quota")
@@ -181,8 +182,14 @@ def _diagnose_disruption(
         )
     if reason in ("DeletionByTaintManager", "DeletionByPodGC"):
         return Diagnosis("NodeLost", f"its node went away: {text}", where, STAY)
+    if status.get("reason") in NODE_DOWN:  # else TerminationByKubelet is an eviction
+        return _node_down(status, where)
     detail = str(status.get("message") or text)
     return Diagnosis("Evicted", f"the pod was evicted ({reason}): {detail}", where, STAY)
+
+
+def _node_down(status: Mapping[str, Any], where: str) -> Diagnosis:
+    return Diagnosis("NodeLost", f"its node went down: {_text(status)}", where, STAY)
 
 
 def _out_of_memory(pod: Pod, container: Mapping[str, Any], where: str) -> Diagnosis:
@@ -201,8 +208,8 @@ def _diagnose_pod_reason(status: Mapping[str, Any], where: str) -> Diagnosis | N
     reason = status.get("reason") or ""
     if status.get("phase") != "Failed" or not reason or reason == "DeadlineExceeded":
         return None
-    if reason in ("NodeLost", "NodeShutdown", "Terminated", "Shutdown"):
-        return Diagnosis("NodeLost", f"its node went down: {_text(status)}", where, STAY)
+    if reason in NODE_DOWN:
+        return _node_down(status, where)
     # The kubelet's own admission: OutOfcpu, NodeAffinity, UnexpectedAdmissionError …
     return Diagnosis(
         "ContainerStart",

@@ -1,6 +1,7 @@
 """The attempt channel: one start, beats that are held, a finish that is durable before its answer."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -250,6 +251,29 @@ async def test_nonsense_is_refused_politely(verb: str, body: dict[str, object]) 
 
         assert (await runner.call(stage.channel, verb, **body)).status == 400
         assert stage.phase() == "Running"
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["running", "before the start"])
+@pytest.mark.parametrize("pod", ["", "another"], ids=["of nobody", "of another pod"])
+async def test_only_the_pod_that_started_succeeds(pod: str, begun: bool) -> None:
+    """Row 4: a success of an attempt that no pod, or another one, has started is refused."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await (stage.started() if begun else stage.runner())
+        body = replace(runner.record(), pod_uid=pod).to_dict()
+
+        assert (await runner.call(stage.channel, "finish", **body)).status == 409
+        assert stage.phase() == ("Running" if begun else "Starting")
+
+
+async def test_a_runner_that_fails_before_it_starts_says_so() -> None:
+    """Its flow cannot be imported, for instance."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.runner()
+
+        assert (await runner.finish(stage.channel, "Failed", reason="BadFlow")).status == 200
+        assert stage.phase() == "Failed/BadFlow"
 
 
 @pytest.mark.parametrize(

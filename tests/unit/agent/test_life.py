@@ -259,6 +259,20 @@ async def test_deleting_a_run_takes_everything_with_it() -> None:
         assert not stage.agent.engine._told
 
 
+async def test_deleting_a_run_that_is_being_cleaned_up_is_forgotten_too() -> None:
+    """Which pods were told to go is remembered while they do."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        stage.api.faults.fail("delete", "pods", delay=1, times=10**9)
+        await runner.finish(stage.channel)
+        await stage.until(lambda: stage.agent.engine._told)
+        stage.api.remove(FLOWRUNS, "ns", "diamond")
+        await stage.until(lambda: not stage.left())
+
+        assert not stage.agent.engine._told
+
+
 async def test_a_job_that_has_started_keeps_its_logs_however_late_the_kubelet_is() -> None:
     """A short flow may report its end before its pod is shown as Running."""
     async with playing("static") as stage:

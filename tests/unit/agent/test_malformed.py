@@ -269,6 +269,7 @@ async def test_bad_flow_runs_are_marked_and_the_others_go_on(
             await stage.until(lambda name=name: stage.phase(name) in _ends(), 30)  # type: ignore[misc]
             assert stage.phase(name) == "Failed/InvalidSpec", name
             assert stage.status(name)["message"], name
+        await asyncio.sleep(20)  # what the good ones made goes
         asked = len(stage.api.requests)
         await asyncio.sleep(60)
 

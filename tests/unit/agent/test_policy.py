@@ -1,13 +1,22 @@
 """The NetworkPolicy of a run's own cluster: there before its pods, gone after them, or never made."""
 
+import asyncio
 from collections import Counter
 from typing import Any
 
 import pytest
 
+from dask_flows import names
 from dask_flows.kube.api import ADDED, DELETED
-from dask_flows.kube.errors import Unreachable
-from dask_flows.kube.resources import NETWORK_POLICIES, PODS, SERVICES
+from dask_flows.kube.errors import Unreachable, error_from
+from dask_flows.kube.resources import (
+    CONFIG_MAPS,
+    FLOWRUNS,
+    NETWORK_POLICIES,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from fakes.stage import Stage, playing
 
 pytestmark = pytest.mark.looptime
@@ -100,3 +109,54 @@ async def test_a_policy_goes_with_the_mode_that_needed_it() -> None:
 
         assert stage.status()["mode"] == "static"
         assert stage.api.names(NETWORK_POLICIES) == stage.api.names(SERVICES) == []
+
+
+DENIED = error_from(422, {"kind": "Status", "message": "denied by rule x"}, verb="*", resource="*")
+
+
+async def test_a_policy_that_is_not_admitted_keeps_runs_waiting() -> None:
+    """It is the release's: no run fails for good because of it, and each goes on once it is mended."""
+    async with playing() as stage:
+        fault = stage.api.faults.fail("create", "networkpolicies", DENIED, times=10**9)
+        stage.submit()
+        await stage.until(lambda: stage.phase() == "Starting/Forbidden", 30)
+        assert "ephemeral.networkPolicy" in stage.status()["message"]
+        await asyncio.sleep(60)
+        assert stage.api.names(PODS) == []
+        fault.times = 0
+        await play(stage)
+
+        assert stage.phase() == "Succeeded"
+
+
+async def test_a_policy_that_may_not_be_deleted_keeps_no_pod() -> None:
+    """A rule protects it: the runner that lingers is ended all the same, and status says what is refused."""
+    async with playing() as stage:
+        stage.submit()
+        runner = await stage.started()
+        fault = stage.api.faults.fail("delete", "networkpolicies", DENIED, times=10**9)
+        record = runner.record().to_dict()
+        assert (await runner.call(stage.channel, "finish", **record)).status == 200
+        await stage.until(lambda: stage.condition("Blocked"), 120)
+        pods = [stage.api.read(PODS, name) for name in stage.api.names(PODS)]
+        assert [pod["status"]["phase"] for pod in pods] == ["Failed"]  # the runner's, for its log
+        fault.times = 0
+
+        await stage.until(lambda: stage.condition("CleanedUp"), 120)
+
+
+@pytest.mark.parametrize("resource", [SERVICES, NETWORK_POLICIES, CONFIG_MAPS], ids=str)
+async def test_somebody_else_s_object_of_the_same_name_stays(resource: Resource) -> None:
+    """Nobody else's are ever taken: not even by the clean-up of a run that failed because of it."""
+    async with playing() as stage:
+        await stage.kill_agent()
+        stage.submit()
+        uid = stage.api.read(FLOWRUNS, "diamond")["metadata"]["uid"]
+        base = names.attempt_name("diamond", uid, 1)
+        name = names.scheduler_name(base) if resource is SERVICES else base
+        stage.api.add(resource, {"metadata": {"name": name}, "spec": {}})
+        await stage.restart()
+        await stage.until(lambda: stage.condition("CleanedUp"), 60)
+
+        assert "belongs to somebody else" in stage.status()["message"]
+        assert stage.api.names(resource) == [name]

@@ -38,7 +38,7 @@ async def test_a_new_agent_without_the_right_to_read_a_plan_says_so() -> None:
     """Row 36: the run shows reason Forbidden, as for any other right, until it is given back."""
     async with playing("ephemeral") as stage:
         stage.submit()
-        await stage.started()
+        runner = await stage.started()
         await stage.kill_agent()
         refused = stage.api.faults.fail(
             "get", "configmaps", forbidden("get", "configmaps"), times=10**9
@@ -46,9 +46,30 @@ async def test_a_new_agent_without_the_right_to_read_a_plan_says_so() -> None:
         await stage.restart()
         await stage.until(lambda: stage.phase() == "Running/Forbidden", 60)
         refused.times = 0
+        await runner.beat(stage.channel, workers=1, scaling={"wanted": 1, "idle": []})
 
         await stage.until(lambda: stage.phase() == "Running", 90)
         assert "message" not in stage.status()
+
+
+async def test_a_new_agent_keeps_a_refusal_until_it_knows_better() -> None:
+    """Row 36: how many workers are wanted is the runner's to say, so what is there proves nothing."""
+    async with playing("ephemeral") as stage:
+        stage.submit()
+        runner = await stage.started()
+        wish = {"workers": 1, "scaling": {"wanted": 2, "idle": []}}
+        refused = stage.api.faults.fail("create", "pods", forbidden("create", "pods"), times=10**9)
+        await runner.beat(stage.channel, **wish)
+        await stage.until(lambda: stage.phase() == "Running/Forbidden", 60)
+        version = stage.api.read(FLOWRUNS, "diamond")["metadata"]["resourceVersion"]
+        await stage.restart()
+        await asyncio.sleep(20)
+        await runner.beat(stage.channel, **wish)
+        await asyncio.sleep(60)
+        assert stage.api.read(FLOWRUNS, "diamond")["metadata"]["resourceVersion"] == version
+        refused.times = 0
+
+        await stage.until(lambda: stage.phase() == "Running", 90)
 
 
 async def test_a_cluster_that_may_not_grow_says_so_until_it_may() -> None:
@@ -171,5 +192,28 @@ async def test_a_run_that_an_uninstall_ends_is_finished(mode: str) -> None:
 
         assert stage.phase() == "Cancelled/Cancelled"
         assert stage.condition("Finished")
+        assert stage.condition("CleanedUp")
         assert stage.status()["attempts"][0]["reason"] == "Cancelled"
         assert stage.left() == []
+
+
+async def test_an_uninstall_takes_no_end_away() -> None:
+    """Row 33: a run that has ended between the list and the write keeps its end."""
+    async with playing("static") as stage:
+        stage.submit("ended")
+        stage.submit("held")
+        runner = await stage.started("ended")
+        await stage.started("held")
+        deadline = Deadline(60, stage.clock)
+        slow = stage.api.faults.fail("patch/status", "flowruns", delay=5, times=2)
+        going = asyncio.create_task(
+            retire(stage.api, "ns", "r", deadline=deadline, clock=stage.clock, say=print)
+        )
+        await stage.until(lambda: slow.times < 2)
+        slow.times = 0
+        await runner.finish(stage.channel)
+        await stage.kill_agent()
+        await going
+
+        assert stage.phase("ended") == "Succeeded"
+        assert stage.phase("held") == "Cancelled/Cancelled"

@@ -26,8 +26,7 @@ AWAY = 15.0  # seconds for which the right is gone, before and after a restart o
 SPARE = {
     ("list", "events"), ("watch", "events"), ("get", "pods"), ("patch", "pods"),
     ("delete", "jobs"), ("get", "flowruns"),
-    ("delete", "leases"), ("get", "jobs"), ("get", "configmaps"), ("get", "services"),
-    ("get", "networkpolicies"),
+    ("delete", "leases"), ("get", "jobs"),
 }  # fmt: skip
 SPARE_IN_STATIC = {
     (verb, kind)
@@ -233,9 +232,6 @@ RARE = {
     ("delete", "jobs"): Rare(cancelled_before_its_start, "static", "Blocked"),
     ("patch", "pods"): Rare(deaf_to_a_cancel, "static", "reason"),
     ("get", "flowruns"): Rare(half_begun, "ephemeral", "reason"),
-    ("get", "services"): Rare(half_begun, "ephemeral", "reason"),
-    ("get", "networkpolicies"): Rare(half_begun, "ephemeral", "reason"),
-    ("get", "configmaps"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "pods"): Rare(half_begun, "ephemeral", "reason"),
     ("get", "jobs"): Rare(without_a_pod, "static", "reason"),
     ("delete", "leases"): Rare(after_an_upgrade, "static", "reason"),

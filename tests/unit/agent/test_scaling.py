@@ -11,6 +11,7 @@ from dask_flows.agent.ownership import AT_ONCE, together
 from dask_flows.agent.pace import Bucket, Paced
 from dask_flows.agent.scaling import REST, Goal, Pacing, rescale
 from dask_flows.agent.views import PodView
+from dask_flows.kube.errors import KubeError
 from dask_flows.kube.resources import PODS
 from fakes.stage import Stage, playing
 
@@ -76,6 +77,29 @@ def test_pacing_slows_down_replacements_but_not_growth() -> None:
     assert pauses == [0, 0, 2, 4, 8, 16, 32, 60, 60]
     assert pacing.pause(3, 1, now + REST) == 0
     assert pacing.pause(3, 1, now + 200) == 0
+
+
+def test_a_refusal_neither_speeds_up_nor_slows_down_what_dies() -> None:
+    """Row 36: it has pauses of its own, which end when something is admitted, or nothing is missing."""
+    pacing, now = Pacing(2), 0.0
+    refused = KubeError("no", code=403)
+    for pause in (0, 0, 2, 4):
+        now += pause
+        assert pacing.pause(2, 1, now) == 0
+        for wait in (4, 8, 16):
+            pacing.failed(refused, now)
+            assert pacing.pause(2, 1, now) == wait
+            now += wait
+            assert pacing.pause(2, 1, now) == 0
+        assert pacing.added(1, now) is None
+        now = pacing.last  # as if it had been admitted at once
+    assert pacing.pause(2, 1, now) == 8
+
+    for wait in (4, 8, 8):
+        pacing.failed(KubeError("down"), now)
+        assert pacing.pause(2, 1, now) == wait
+        now += wait
+        assert pacing.pause(2, 1, now) == 0
 
 
 def test_what_was_let_through_is_not_slowed_down() -> None:

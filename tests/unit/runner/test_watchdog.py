@@ -502,10 +502,24 @@ def test_a_task_that_waits_in_vain_tells_how_the_last_worker_was_lost(
     one = scene("static")
     one.lookout.hearsay((0.0, facts(tag=one.lookout.hearsay._tag)))
 
-    lost = one.lookout.blamed(UNFIT)
+    lost = one.lookout.blamed(NoValidWorkerError("inc-1", set(), set(), {}, 300.0))
 
     assert lost is not None
     assert "; the last one: pod-1 was lost while it ran inc (inc-1)" in str(lost)
+
+
+def test_a_task_that_fits_no_worker_is_not_blamed_on_one_that_was_lost(
+    scene: Callable[..., Scene],
+) -> None:
+    """There may be workers enough: what it asks for is what nobody has."""
+    one = scene("static")
+    one.lookout.hearsay((0.0, facts(tag=one.lookout.hearsay._tag)))
+
+    text = str(one.lookout.blamed(UNFIT))
+
+    assert "it asks for resources {'GPU': 1.0}" in text
+    assert "or ask for less" in text
+    assert "pod-1" not in text
 
 
 def test_what_a_flow_raises_is_blamed_on_the_cluster_only_if_it_explains_it(

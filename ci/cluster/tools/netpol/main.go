@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/florianl/go-nfqueue/v2"
@@ -126,6 +127,10 @@ func (j judge) answer(ctx context.Context, number int) error {
 	ended := func(err error) int {
 		var one *netlink.OpError
 		if errors.As(err, &one) && (one.Timeout() || one.Temporary()) {
+			return 0
+		}
+		// The kernel drops what waits for a device that goes, and then knows nothing of its verdict.
+		if errors.Is(err, syscall.ENOENT) {
 			return 0
 		}
 		klog.Fatalf("the queue: %v", err) // without a reader the kernel lets everything pass

@@ -19,7 +19,7 @@ from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
 from dask_flows.agent.jobmaker import LONG, JobMaker, Over
 from dask_flows.agent.memory import Memory
-from dask_flows.agent.ownership import create_or_adopt
+from dask_flows.agent.ownership import create_or_adopt, remove_own
 from dask_flows.agent.pause import Pause
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import claimed, switched
@@ -172,7 +172,7 @@ class Beginner:
             if run.status.get("mode") == "ephemeral":
                 if not await self._engine.delete(attempt):  # nobody would look for it any more
                     raise Conflict(f"the cluster of attempt {attempt.base} is on its way out")
-                await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
+                await remove_own(self._api, CONFIG_MAPS, attempt, attempt.base)
             await self._recorder.write(run, switched(run, mode))
         plan = make_plan(self._config, whole, mode, run.attempt)
         if mode != "ephemeral":

@@ -18,8 +18,9 @@ from typing import Any
 from dask_flows.agent import status
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
-from dask_flows.agent.conditions import CLEANED_UP, STOPPING, condition
+from dask_flows.agent.conditions import CLEANED_UP, condition
 from dask_flows.agent.controller import Controller
+from dask_flows.agent.fence import finish_refusal, is_over, over, start_refusal, wish_to_stop
 from dask_flows.agent.jobmaker import digest_of
 from dask_flows.agent.memory import Memories, Memory
 from dask_flows.agent.observed import Beat, Observed
@@ -32,7 +33,7 @@ from dask_flows.agent.views import RunView
 from dask_flows.agent.witness import Witness
 from dask_flows.agent.workqueue import WorkQueue
 from dask_flows.deadline import Clock
-from dask_flows.flowrun import CLAIMED, FlowRun
+from dask_flows.flowrun import FlowRun
 from dask_flows.kube.errors import KubeError, NotFound
 from dask_flows.outcome import CANCELLED, Outcome
 
@@ -126,7 +127,7 @@ class Channel:
         The cache follows no Job of an attempt that is over, and another agent may have added a token: then the
         API server is asked, once.
         """
-        current = attempt == run.attempt and not _cleaned_up(run)
+        current = attempt == run.attempt and condition(run, CLEANED_UP) is None
         memory = self._memories.of(Attempt.of(run)) if current else Memory()
         if not memory.token_sha256 and (job := self._cache.job_of(run.uid, attempt)) is not None:
             memory.token_sha256 = job.token_sha256
@@ -142,7 +143,7 @@ class Channel:
 
     async def _start(self, view: RunView, attempt: int, body: Mapping[str, Any]) -> Answer:
         pod = _text(body, "podUid")
-        if _refusal(view.run, attempt, pod):
+        if start_refusal(view.run, attempt, pod):
             view = await self._anew(view)
         memory = self._memories.of(Attempt.of(view.run))
         seen = await self._controller.observe(view, memory)
@@ -150,7 +151,7 @@ class Channel:
         address, dashboard = (plan.address, plan.dashboard) if plan else (None, None)
 
         def change(run: FlowRun) -> status.Patch | None:
-            if why := _refusal(run, attempt, pod):
+            if why := start_refusal(run, attempt, pod):
                 raise Refused(409, why)
             by = run.status.get("startedBy")
             return None if by == pod else status.started(pod, address, dashboard)
@@ -167,8 +168,8 @@ class Channel:
         if view.run.status.get("startedBy") != pod:
             view = await self._anew(view)
         run = view.run
-        if _is_over(run, attempt):
-            return _beat_answer(_over(run, attempt), None)
+        if is_over(run, attempt):
+            return _beat_answer(over(run, attempt), None)
         if run.status.get("startedBy") != pod:
             raise Refused(409, "another pod runs this attempt")
         memory = self._memories.of(Attempt.of(run))
@@ -178,7 +179,7 @@ class Channel:
         first = _deadline(run, memory)
         while True:
             current = self._cache.run_by_uid(run.uid)
-            stop = _stop(current.run, attempt) if current else {"reason": "Cancelled"}
+            stop = wish_to_stop(current.run, attempt) if current else {"reason": "Cancelled"}
             deadline = _deadline(current.run, memory) if current else None
             left = until - self._clock.monotonic()
             if stop or deadline != first or left <= 0:
@@ -204,11 +205,12 @@ class Channel:
         run, outcome = view.run, Outcome.from_dict(dict(body))
         if outcome is None or (outcome.uid, outcome.attempt) != (run.uid, attempt):
             raise Refused(400, "this is no outcome of this attempt")
-        if _is_over(run, attempt):
+        if is_over(run, attempt):
             return Answer()
-        by = run.status.get("startedBy")
-        if by and outcome.pod_uid and by != outcome.pod_uid:
-            raise Refused(409, "another pod runs this attempt")
+        if finish_refusal(run, outcome):
+            view = await self._anew(view)
+            if why := finish_refusal(view.run, outcome):
+                raise Refused(409, why)
         seen = await self._evidence(view, outcome)
         if not is_unexplained(seen, outcome):
             await self._settling.report(run, from_record(seen, outcome), seen.deadline)
@@ -234,37 +236,6 @@ def _is_one_of(token: str, hashes: str) -> bool:
     return any(hmac.compare_digest(given, one) for one in hashes.split())
 
 
-def _refusal(run: FlowRun, attempt: int, pod: str) -> str:
-    """Say why a pod may not start; empty if it may."""
-    by = run.status.get("startedBy")
-    if _is_over(run, attempt):
-        return "the attempt is over"
-    if by and by != pod:
-        return f"pod {by} has already started this attempt"
-    if not by and (run.spec.cancel or condition(run, STOPPING)):
-        return "the run is being cancelled"
-    return ""
-
-
-def _stop(run: FlowRun, attempt: int) -> Mapping[str, Any] | None:
-    if _is_over(run, attempt):
-        return _over(run, attempt)
-    intent = condition(run, STOPPING)
-    return intent and {"reason": intent["reason"], "message": intent.get("message") or ""}
-
-
-def _is_over(run: FlowRun, attempt: int) -> bool:
-    return run.attempt != attempt or run.phase not in CLAIMED
-
-
-def _over(run: FlowRun, attempt: int) -> Mapping[str, Any]:
-    ended = [a for a in run.status.get("attempts") or [] if a.get("attempt") == attempt]
-    reason = run.status.get("reason") or run.phase
-    if not run.terminal and ended:
-        reason = ended[-1].get("reason") or reason
-    return {"reason": reason, "message": f"the attempt is over: {reason}"}
-
-
 def _beat_answer(stop: Mapping[str, Any] | None, deadline: int | None) -> Answer:
     return Answer(200, {"stop": stop, "deadlineSeconds": deadline})
 
@@ -273,10 +244,6 @@ def _deadline(run: FlowRun, memory: Memory) -> int | None:
     if run.spec.deadline is not None:
         return run.spec.deadline
     return memory.plan.deadline if memory.plan else None
-
-
-def _cleaned_up(run: FlowRun) -> bool:
-    return condition(run, CLEANED_UP) is not None
 
 
 def _number(value: object) -> int | None:

@@ -8,6 +8,7 @@ from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
 from dask_flows.agent.engines.base import Engine
 from dask_flows.agent.observed import Observed
+from dask_flows.agent.ownership import remove_own
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.status import cleaned_up
 from dask_flows.agent.timing import age, ended
@@ -49,21 +50,26 @@ class Cleaner:
         """Remove everything but the Job; returns when to look again, None once all is gone."""
         attempt = Attempt.of(seen.run)
         await self._settle_job(seen, attempt)
-        gone = await self._clean_cluster(seen, attempt)
+        own_cluster = seen.run.status.get("mode") == "ephemeral"
+        gone = not own_cluster or await self._engine.end(attempt)
         dead = await self._runner_ended(seen)
         if not gone or not dead or (seen.run.between and await self._alive(attempt)):
             # Each look costs requests, and what changes wakes us anyway: look less often with time.
             return min(max(self._since_end(seen.run) / 2, LOOK_AGAIN), LOOK_SELDOM)
-        if seen.run.status.get("mode") == "ephemeral":
-            await remove(self._api, CONFIG_MAPS, attempt.namespace, attempt.base)
+        # The runner was closed to others, too, while it lived.
+        if own_cluster and not await self._engine.delete(attempt):
+            return LOOK_AGAIN
+        if own_cluster:
+            await remove_own(self._api, CONFIG_MAPS, attempt, attempt.base)
         await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
         return None
 
     async def escalate(self, seen: Observed) -> None:
-        """Let Kubernetes end the runner's pod and remove the cluster: the runner did not stop."""
+        """Let Kubernetes end the pods of runner and cluster: the runner did not stop."""
         if seen.runner is not None:
             await self.end_pod(seen.run.namespace, seen.runner)
-        await self._clean_cluster(seen, Attempt.of(seen.run))
+        if seen.run.status.get("mode") == "ephemeral":
+            await self._engine.end(Attempt.of(seen.run))
 
     async def end_pod(self, namespace: str, pod: PodView) -> None:
         """Send SIGTERM and, after its grace period, SIGKILL; pod, logs and message stay.
@@ -78,11 +84,6 @@ class Cleaner:
         except NotFound:
             return
         self._cache.pods.assume(told)  # a watch may be late, and this is asked again soon
-
-    async def _clean_cluster(self, seen: Observed, attempt: Attempt) -> bool:
-        if seen.run.status.get("mode") != "ephemeral":
-            return True
-        return await self._engine.delete(attempt)
 
     async def _settle_job(self, seen: Observed, attempt: Attempt) -> None:
         if seen.job is None or seen.job.deleting or seen.job.over:

@@ -259,31 +259,29 @@ class Controller:
         if run.terminal:
             self._memories.forget(run.uid)
             return Growth()
-        if (
-            memory.plan is None
-            or memory.plan.mode != "ephemeral"
-            or seen.stopping
-            or not seen.begun
-        ):
+        plan = memory.plan
+        if plan is None or plan.mode != "ephemeral" or seen.stopping or not seen.begun:
             return Growth(seconds)
         goal = memory.goal or self._goal(memory, seen)
         try:
-            growth = await self._engine.scale(memory.plan, goal)
+            growth = await self._engine.scale(plan, goal)
         except KubeError as error:
             memory.stunted = memory.stunted or isinstance(error, Forbidden)
             if seconds is not None:  # deadlines do not wait for that
                 self._queue.add_after(run.name, seconds)
             raise
-        memory.stunted = memory.stunted and not growth.granted
+        granted = growth.granted and not goal.guessed
+        memory.stunted = memory.stunted and not granted
         soonest = min((t for t in (seconds, growth.again) if t is not None), default=None)
-        return replace(growth, again=soonest)
+        return Growth(soonest, granted)
 
     def _goal(self, memory: Memory, seen: Observed) -> Goal:
         assert memory.plan is not None
         low, high = memory.plan.minimum, memory.plan.maximum
         alive = sum(not pod.ended and not pod.deleting for pod in seen.workers)
         # After a restart nobody knows the goal: what is there is as good a guess as any.
-        memory.goal = Goal(low, high, min(max(alive, low), high))
+        guessed = low < high and not seen.starting  # a flow begins with the least
+        memory.goal = Goal(low, high, min(max(alive, low), high), guessed=guessed)
         return memory.goal
 
     async def _clean(self, seen: Observed) -> float | None:

@@ -1,13 +1,14 @@
-"""Create objects so that a crash in the middle can be repeated, and nobody else's are ever taken."""
+"""Create and remove objects so that a crash in the middle can be repeated, and nobody else's are ever taken."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.views import attempt_of, controller_of
 from dask_flows.errors import UsageError
-from dask_flows.kube.api import Api, Object
-from dask_flows.kube.errors import AlreadyExists, Conflict
+from dask_flows.kube.api import Api, Object, remove
+from dask_flows.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound
 from dask_flows.kube.resources import Resource
 from dask_flows.plan import Plan
 
@@ -40,6 +41,20 @@ async def create_or_adopt(api: Api, resource: Resource, plan: Plan, body: Object
     if "deletionTimestamp" in found["metadata"]:
         raise Conflict(f"{resource.kind} {name} is being deleted", where=plan.namespace)
     return found
+
+
+async def remove_own(api: Api, resource: Resource, attempt: Attempt, name: str) -> None:
+    """Delete an object of an attempt if it is there; somebody else's of the same name stays."""
+    try:
+        found = await api.get(resource, attempt.namespace, name)
+    except NotFound:
+        return
+    if (controller_of(found), attempt_of(found)) != (attempt.uid, attempt.number):
+        return
+    try:
+        await remove(api, resource, attempt.namespace, name, uid=found["metadata"]["uid"])
+    except Invalid as error:  # so say admission rules; a deletion breaks no schema
+        raise Forbidden(str(error), verb=error.verb, resource=error.resource) from error
 
 
 async def together(*calls: Coroutine[Any, Any, T]) -> list[T]:

@@ -21,7 +21,8 @@ from dask_flows.names import ANNOTATION_TARGET
 log = logging.getLogger("dask_flows.agent")
 
 RETRY = 5.0
-ANCIENT = 86_400.0  # seconds; a Lease that a dead hook has left pauses no new agent: no clock is that wrong
+# Seconds. No clock is that wrong: such a Lease was left by a dead hook, and pauses no new agent.
+ANCIENT = 7_200.0
 FRESH = 0.5  # seconds; well below what the hook waits after taking the Lease
 
 

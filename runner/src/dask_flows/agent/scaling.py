@@ -32,11 +32,12 @@ class Goal:
     maximum: int
     size: int
     idle: frozenset[str] = frozenset()
+    guessed: bool = False  # by an agent that has not heard a beat
     _lower: list[int] = field(default_factory=list)
 
     def wish(self, wanted: int, idle: Iterable[str]) -> bool:
         """Take one beat's wish; return whether the goal or the idle workers changed."""
-        before = (self.size, self.idle)
+        before, self.guessed = (self.size, self.idle), False
         self.idle = frozenset(idle)
         wanted = min(max(wanted, self.minimum), self.maximum)
         if wanted >= self.size:
@@ -62,7 +63,8 @@ class Pacing:
     last: float = float("-inf")
     due: int = 0
     rested: float = float("-inf")
-    failing: bool = False  # not all that were asked for the last time could be added
+    failures: int = 0  # in a row: not all that were asked for could be added
+    failed_at: float = float("-inf")
 
     def pause(self, size: int, missing: int, now: float) -> float:
         """Return how long to wait before adding workers; with 0 all that are missing are let through.
@@ -73,6 +75,11 @@ class Pacing:
         self.due = missing if grows else min(self.due, missing)
         if self.due:
             return _worth(self.rested - now)
+        if self.failures:  # they were let through before, and are not counted again
+            wait = min(LONGEST_PAUSE, FIRST_PAUSE * float(2**self.failures))
+            left = _worth(self.failed_at + wait - now)
+            self.due = 0 if left else missing
+            return left
         if now - self.last > 2 * LONGEST_PAUSE:
             self.tries = 0
         steps = self.tries - BURST
@@ -84,17 +91,15 @@ class Pacing:
 
     def added(self, count: int, now: float) -> float | None:
         """Take note of workers that were added; returns when to ask again, None if none are due."""
-        if self.failing:
-            self.failing, self.tries = False, 0
+        self.failures = 0
         self.due -= count
         self.rested = now + REST
         return REST if self.due > 0 else None
 
     def failed(self, error: KubeError, now: float) -> None:
         """Take note that not all could be added: that is tried again no faster than workers are replaced."""
-        most = 16 if error.is_refusal else BURST + 2  # nobody tells when an outage is over
-        self.failing = True
-        self.tries, self.last, self.due = min(max(self.tries, BURST + 1), most), now, 0
+        most = 16 if error.is_refusal else 2  # nobody tells when an outage is over
+        self.failures, self.failed_at, self.due = min(self.failures + 1, most), now, 0
 
 
 def _worth(pause: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from dask_flows.clusters.accidents import HANDLER, TOPIC, Accidents, Hearsay
 from dask_flows.clusters.base import Attached, Tasks, Wanted
 from dask_flows.clusters.connect import RPC_SECONDS, count_workers, register, rpc
-from dask_flows.clusters.losses import tell_lost, tell_starved
+from dask_flows.clusters.losses import restrictions, tell_lost, tell_starved
 from dask_flows.clusters.probe import Probe, find_pulse, shake_hands
 from dask_flows.clusters.watch import Look, SchedulerWatch, WorkersWatch
 from dask_flows.deadline import Clock
@@ -125,7 +125,7 @@ class Lookout:
         from distributed.client import FutureCancelledError
 
         if type(error).__name__ in _STARVED and type(error).__module__.startswith("distributed"):
-            return self._workers_lost(tell_starved(error))  # Dask's patience may end before ours
+            return self._starved(error)  # Dask's patience may end before ours
         lost = self._see(Look(0.0, 0.0, self._client.status))
         cancelled = isinstance(error, FutureCancelledError)
         if cancelled and getattr(error, "reason", "") == LOST_REASON:
@@ -169,6 +169,13 @@ class Lookout:
     def _scheduler_lost(self, found: str) -> DaskFlowsError:
         do = "run it again; see why the scheduler ended or cannot be reached"
         return SchedulerLost(found, where=self._attached.address, do=do)
+
+    def _starved(self, error: BaseException) -> DaskFlowsError:
+        if not restrictions(error):
+            return self._workers_lost(tell_starved(error))
+        # There may be others: the last worker that was lost explains nothing.
+        do = "start workers that have what it asks for, or ask for less"
+        return WorkersLost(tell_starved(error), where=self._attached.address, do=do)
 
     def _workers_lost(self, found: str) -> DaskFlowsError:
         last = self.hearsay.last()

@@ -70,14 +70,19 @@ def tell_starved(error: BaseException) -> str:
     waited = (
         f"task {task} has waited {seconds:g} s" if isinstance(seconds, float | int) else str(error)
     )
+    if asked := restrictions(error):
+        return f"{waited} for a worker that fits it, and there is none: it asks for {asked}"
+    return f"{waited} for a worker, and there is none"
+
+
+def restrictions(error: BaseException) -> str:
+    """Return what a task asks of its worker, as Dask's NoValidWorkerError tells; empty if any will do."""
     wishes = {
         "resources": getattr(error, "resource_restrictions", None),
         "workers": getattr(error, "worker_restrictions", None),
         "hosts": getattr(error, "host_restrictions", None),
     }
-    if asked := ", ".join(f"{what} {wish}" for what, wish in wishes.items() if wish):
-        return f"{waited} for a worker that fits it, and there is none: it asks for {asked}"
-    return f"{waited} for a worker, and there is none"
+    return ", ".join(f"{what} {wish}" for what, wish in wishes.items() if wish)
 
 
 def display(worker: Any) -> str:

@@ -32,8 +32,12 @@ class Engine(Protocol):
         """Come nearer to the goal; raises KubeError for what is refused or fails."""
         ...
 
+    async def end(self, attempt: Attempt) -> bool:
+        """End the cluster's pods; returns whether none is left."""
+        ...
+
     async def delete(self, attempt: Attempt) -> bool:
-        """Remove the cluster; returns whether nothing of it is left."""
+        """End the pods and, once they are gone, remove the rest; returns whether nothing of it is left."""
         ...
 
     def forget(self, attempt: Attempt) -> None:

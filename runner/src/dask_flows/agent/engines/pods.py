@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dask_flows import manifests, names
 from dask_flows.agent.attempt import Attempt
 from dask_flows.agent.cache import Cache
-from dask_flows.agent.ownership import create_or_adopt, together
+from dask_flows.agent.ownership import create_or_adopt, remove_own, together
 from dask_flows.agent.scaling import ASK_AGAIN, AT_A_TIME, Goal, Growth, Pacing, rescale
 from dask_flows.agent.views import NEXT_WORKER, PodView
 from dask_flows.deadline import Clock
 from dask_flows.kube.api import Api, Object, remove
-from dask_flows.kube.errors import KubeError
+from dask_flows.kube.errors import Forbidden, Invalid, KubeError
 from dask_flows.kube.resources import NETWORK_POLICIES, PODS, SERVICES
 from dask_flows.plan import Plan
 
@@ -46,9 +46,17 @@ class PodsEngine:
         calls = [create_or_adopt(self._api, SERVICES, plan, service)]
         if plan.network_policy is not None:
             policy = manifests.network_policy(plan)
-            calls.append(create_or_adopt(self._api, NETWORK_POLICIES, plan, policy))
+            calls.append(self._close(plan, policy))
         made, *_ = await together(*calls)
         return plan.at(made["spec"]["clusterIP"])
+
+    async def _close(self, plan: Plan, policy: Object) -> Object:
+        try:
+            return await create_or_adopt(self._api, NETWORK_POLICIES, plan, policy)
+        except Invalid as error:
+            # The release's values or an admission rule, never the run: it waits until somebody mends them.
+            found = f"{error.found}; see ephemeral.networkPolicy in the release's values"
+            raise Forbidden(found, verb=error.verb, resource=error.resource) from error
 
     async def create(self, plan: Plan) -> None:
         """Make the scheduler and the minimum of workers, all at once."""
@@ -67,7 +75,7 @@ class PodsEngine:
         pods = self.observe(Attempt(plan.namespace, plan.run, plan.uid, plan.attempt))
         scheduler = next((pod for pod in pods if pod.component == "scheduler"), None)
         if scheduler is None or scheduler.ended or scheduler.deleting:
-            return Growth()
+            return Growth(granted=False)
         workers = [pod for pod in pods if pod.component == "worker"]
         number = self._next_number(plan, scheduler, workers)
         change = rescale(workers, goal.size, goal.idle, number)
@@ -75,7 +83,7 @@ class PodsEngine:
             await remove(self._api, PODS, plan.namespace, name)
         pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
         if not change.add:
-            pacing.failing = False
+            pacing.failures = 0
             return Growth()
         now = self._clock.monotonic()
         if (pause := pacing.pause(goal.size, len(change.add), now)) > 0:
@@ -91,18 +99,22 @@ class PodsEngine:
             raise
         return Growth(pacing.added(len(some), self._clock.monotonic()))
 
+    async def end(self, attempt: Attempt) -> bool:
+        """Delete the pods; True once they are gone."""
+        alive = [pod for pod in self.observe(attempt) if not pod.deleting]
+        await together(*(self._end(attempt, pod) for pod in alive))
+        return not self.observe(attempt)
+
     async def delete(self, attempt: Attempt) -> bool:
-        """Delete the pods, then Service and policy; True once the pods are gone.
+        """Delete the pods, then Service and policy; True once all are gone.
 
         The policy is asked for without knowing the plan: another configuration may have made it.
         """
-        alive = [pod for pod in self.observe(attempt) if not pod.deleting]
-        await together(*(self._end(attempt, pod) for pod in alive))
-        if self.observe(attempt):
+        if not await self.end(attempt):
             return False
         await together(
-            remove(self._api, SERVICES, attempt.namespace, names.scheduler_name(attempt.base)),
-            remove(self._api, NETWORK_POLICIES, attempt.namespace, attempt.base),
+            remove_own(self._api, SERVICES, attempt, names.scheduler_name(attempt.base)),
+            remove_own(self._api, NETWORK_POLICIES, attempt, attempt.base),
         )
         self.forget(attempt)
         return True
