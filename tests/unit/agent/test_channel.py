@@ -266,6 +266,22 @@ async def test_only_the_pod_that_started_succeeds(pod: str, begun: bool) -> None
         assert stage.phase() == ("Running" if begun else "Starting")
 
 
+async def test_a_failure_that_crosses_the_start_of_another_pod_is_refused() -> None:
+    """Row 5: what a second pod says of itself ends no attempt, also if the start is not in status yet."""
+    async with playing("static") as stage:
+        stage.submit()
+        runner = await stage.runner()
+        stage.api.faults.fail("patch/status", "flowruns", delay=5)
+        starting = asyncio.create_task(runner.start(stage.channel))
+        await asyncio.sleep(1)
+        record = runner.record("Failed", reason="DuplicateStart", exit_code=96)
+        body = replace(record, pod_uid="another").to_dict()
+
+        assert (await runner.call(stage.channel, "finish", **body)).status == 409
+        assert (await starting).status == 200
+        assert stage.phase() == "Starting"
+
+
 async def test_a_runner_that_fails_before_it_starts_says_so() -> None:
     """Its flow cannot be imported, for instance."""
     async with playing("static") as stage:

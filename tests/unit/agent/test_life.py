@@ -262,13 +262,14 @@ async def test_deleting_a_run_takes_everything_with_it() -> None:
 async def test_deleting_a_run_that_is_being_cleaned_up_is_forgotten_too() -> None:
     """Which pods were told to go is remembered while they do."""
     async with playing() as stage:
-        stage.submit()
+        stage.submit(workers={"replicas": 25})  # not all can be told at the same time
         runner = await stage.started()
         stage.api.faults.fail("delete", "pods", delay=1, times=10**9)
         await runner.finish(stage.channel)
         await stage.until(lambda: stage.agent.engine._told)
         stage.api.remove(FLOWRUNS, "ns", "diamond")
         await stage.until(lambda: not stage.left())
+        await asyncio.sleep(5)
 
         assert not stage.agent.engine._told
 

@@ -7,7 +7,7 @@ import pytest
 from dask_flows.agent.retire import retire
 from dask_flows.deadline import Deadline
 from dask_flows.kube.errors import KubeError, Unreachable, error_from
-from dask_flows.kube.resources import FLOWRUNS, PODS
+from dask_flows.kube.resources import FLOWRUNS, PODS, SERVICES
 from fakes.stage import playing
 
 pytestmark = pytest.mark.looptime
@@ -217,3 +217,25 @@ async def test_an_uninstall_takes_no_end_away() -> None:
 
         assert stage.phase("ended") == "Succeeded"
         assert stage.phase("held") == "Cancelled/Cancelled"
+        assert stage.condition("CleanedUp", "ended")
+        assert stage.condition("CleanedUp", "held")
+
+
+async def test_an_uninstall_that_is_tried_again_finishes_what_the_first_one_has_begun() -> None:
+    """Row 33: the hook may die after its first write; a run without a Job is one of the release's, too."""
+    async with playing("ephemeral") as stage:
+        stage.api.faults.fail("create", "networkpolicies", Unreachable("down"), times=10**9)
+        stage.submit("begun")
+        await stage.until(lambda: stage.api.names(SERVICES))
+        await stage.kill_agent()
+        down = stage.api.faults.fail("delete", "services", Unreachable("down"), times=10**9)
+        again = {"clock": stage.clock, "say": print}
+        with pytest.raises(Unreachable):
+            await retire(stage.api, "ns", "r", deadline=Deadline(60, stage.clock), **again)
+        assert stage.phase("begun") == "Cancelled/Cancelled"
+        assert not stage.condition("CleanedUp", "begun")
+        down.times = 0
+        await retire(stage.api, "ns", "r", deadline=Deadline(60, stage.clock), **again)
+
+        assert stage.condition("CleanedUp", "begun")
+        assert stage.left() == []

@@ -45,6 +45,14 @@ def test_the_goal(wishes: list[int], sizes: list[int]) -> None:
     assert seen == sizes
 
 
+def test_a_wish_that_confirms_a_guess_is_news() -> None:
+    """What was shown because of the guess, or was not, is looked at again; once."""
+    goal = Goal(1, 4, 2, guessed=True)
+
+    assert goal.wish(2, [])
+    assert not goal.wish(2, [])
+
+
 def test_who_goes_first() -> None:
     """Pods that have not started, then idle workers, the youngest first; busy ones never."""
     workers = [worker(0), worker(1), worker(2), worker(3, "Pending")]

@@ -495,14 +495,15 @@ def test_without_our_plugin_the_clients_own_futures_tell(scene: Callable[..., Sc
     assert one.lookout.news() == []
 
 
+@pytest.mark.parametrize("workers", [set(), {"tcp://10.0.0.1:8788"}], ids=["any", "that one"])
 def test_a_task_that_waits_in_vain_tells_how_the_last_worker_was_lost(
-    scene: Callable[..., Scene],
+    scene: Callable[..., Scene], workers: set[str]
 ) -> None:
     """Dask's patience may end before ours, and says nothing of it."""
     one = scene("static")
     one.lookout.hearsay((0.0, facts(tag=one.lookout.hearsay._tag)))
 
-    lost = one.lookout.blamed(NoValidWorkerError("inc-1", set(), set(), {}, 300.0))
+    lost = one.lookout.blamed(NoValidWorkerError("inc-1", set(), workers, {}, 300.0))
 
     assert lost is not None
     assert "; the last one: pod-1 was lost while it ran inc (inc-1)" in str(lost)

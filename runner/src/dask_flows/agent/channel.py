@@ -207,13 +207,17 @@ class Channel:
             raise Refused(400, "this is no outcome of this attempt")
         if is_over(run, attempt):
             return Answer()
+
+        def check(newest: FlowRun) -> None:
+            if why := finish_refusal(newest, outcome):
+                raise Refused(409, why)
+
         if finish_refusal(run, outcome):
             view = await self._anew(view)
-            if why := finish_refusal(view.run, outcome):
-                raise Refused(409, why)
+            check(view.run)
         seen = await self._evidence(view, outcome)
         if not is_unexplained(seen, outcome):
-            await self._settling.report(run, from_record(seen, outcome), seen.deadline)
+            await self._settling.report(run, from_record(seen, outcome), seen.deadline, check)
         self._queue.add(run.name)
         return Answer()
 

@@ -5,8 +5,9 @@ pods of a release that is gone. The agent is gone too by then, so nothing can be
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from dask_flows.agent.conditions import CLEANED_UP, condition
 from dask_flows.agent.state import refusal
 from dask_flows.agent.status import Patch, cleaned_up, finished
 from dask_flows.agent.verdict import intended
@@ -29,6 +30,7 @@ from dask_flows.kube.resources import (
 )
 from dask_flows.names import LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_RUN_UID, MANAGER
 
+MADE = (JOBS, PODS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES)
 RELIST_SECONDS = 1.0
 RETRIES = 8  # of a write that races with other writers of the same run
 Say = Callable[[str], None]
@@ -58,8 +60,8 @@ async def retire(
     Raises DeadlineExceeded, naming the pods, if some are still there when time is up.
     """
     labels = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_INSTANCE}={instance}"
-    cancelled = await _end_runs(api, namespace, labels, clock, say)
-    for resource in (JOBS, PODS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES):
+    await _end_runs(api, namespace, labels, clock, say)
+    for resource in MADE:
         for obj in (await list_all(api, resource, namespace, labels=labels)).items:
             await _delete(api, resource, namespace, obj["metadata"]["name"])
     while left := (await list_all(api, PODS, namespace, labels=labels)).items:
@@ -69,51 +71,62 @@ async def retire(
                 f"pods are still there: {found}", do=f"kubectl delete pod -n {namespace} …"
             )
         await asyncio.sleep(min(RELIST_SECONDS, deadline.remaining()))
-    for run in cancelled:
-        await _write(api, run, lambda current: cleaned_up(current, clock.now()))
+    await _sign_off(api, namespace, clock)
 
 
-async def _end_runs(
-    api: Api, namespace: str, labels: str, clock: Clock, say: Say
-) -> Sequence[FlowRun]:
-    """Record the end of each run of the release; returns those that are Cancelled by this."""
-    cancelled = []
+async def _end_runs(api: Api, namespace: str, labels: str, clock: Clock, say: Say) -> None:
+    """Record the end of each run of the release: of which something has been made."""
+    owners = await _owners(api, namespace, labels)
     ending = intended("Cancelled", "the release was uninstalled during the run")
 
     def cancel(run: FlowRun) -> Patch | None:
         return finished(run, ending, clock.now()) if run.phase in CLAIMED else None
 
-    jobs = (await list_all(api, JOBS, namespace, labels=labels)).items
-    owners = {job["metadata"]["labels"].get(LABEL_RUN_UID) for job in jobs}
     for obj in (await list_all(api, FLOWRUNS, namespace)).items:
         run = RunView.of(obj).run
-        if run.uid in owners and (written := await _write(api, run, cancel)) is not None:
-            cancelled.append(written)
+        if run.uid in owners and await _write(api, run, cancel):
             say(f"{run.name}: Cancelled, its release is uninstalled")
-    return cancelled
 
 
-async def _write(
-    api: Api, run: FlowRun, change: Callable[[FlowRun], Patch | None]
-) -> FlowRun | None:
-    """Write what ``change`` makes of the newest copy, like the agent does; returns what was written."""
+async def _sign_off(api: Api, namespace: str, clock: Clock) -> None:
+    """Record of each run that is over, also by itself meanwhile, that nothing is left of it."""
+
+    def sign(run: FlowRun) -> Patch | None:
+        return None if condition(run, CLEANED_UP) else cleaned_up(run, clock.now())
+
+    left = await _owners(api, namespace, f"{LABEL_MANAGED_BY}={MANAGER}")
+    for obj in (await list_all(api, FLOWRUNS, namespace)).items:
+        run = RunView.of(obj).run
+        if run.terminal and run.uid not in left:
+            await _write(api, run, sign)
+
+
+async def _owners(api: Api, namespace: str, labels: str) -> set[str]:
+    """Return the UIDs of the runs of which something is there."""
+    lists = [(await list_all(api, resource, namespace, labels=labels)).items for resource in MADE]
+    return {obj["metadata"]["labels"].get(LABEL_RUN_UID, "") for found in lists for obj in found}
+
+
+async def _write(api: Api, run: FlowRun, change: Callable[[FlowRun], Patch | None]) -> bool:
+    """Write what ``change`` makes of the newest copy, like the agent does; returns whether it was written."""
     for _ in range(RETRIES):
         patch = change(run)
         if patch is None or refusal(run, patch):
-            return None
+            return False
         body = {"metadata": {"resourceVersion": run.resource_version}, "status": patch}
         try:
-            obj = await api.patch(FLOWRUNS, run.namespace, run.name, body, subresource="status")
-            return RunView.of(obj).run
+            await api.patch(FLOWRUNS, run.namespace, run.name, body, subresource="status")
         except Conflict:
             found = (await list_all(api, FLOWRUNS, run.namespace)).items
             same = [obj for obj in found if obj["metadata"]["uid"] == run.uid]
             if not same:
-                return None
+                return False
             run = RunView.of(same[0]).run
         except NotFound:
-            return None
-    return None
+            return False
+        else:
+            return True
+    return False
 
 
 async def _delete(api: Api, resource: Resource, namespace: str, name: str) -> None:

@@ -36,8 +36,8 @@ class Goal:
     _lower: list[int] = field(default_factory=list)
 
     def wish(self, wanted: int, idle: Iterable[str]) -> bool:
-        """Take one beat's wish; return whether the goal or the idle workers changed."""
-        before, self.guessed = (self.size, self.idle), False
+        """Take one beat's wish; return whether there is anything new in it."""
+        before, self.guessed = (self.size, self.idle, self.guessed), False
         self.idle = frozenset(idle)
         wanted = min(max(wanted, self.minimum), self.maximum)
         if wanted >= self.size:
@@ -48,7 +48,7 @@ class Goal:
             if len(self._lower) >= AGREEMENT:
                 self.size = max(self._lower)
                 self._lower.clear()
-        return (self.size, self.idle) != before
+        return (self.size, self.idle, self.guessed) != before
 
 
 @dataclass

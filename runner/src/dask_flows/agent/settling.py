@@ -4,7 +4,10 @@ The one place that decides it, for what the agent sees and for what a runner rep
 write: an attempt whose end is not in status has not ended, and one whose end is there ends no second time.
 """
 
+from collections.abc import Callable
+
 from dask_flows.agent import status
+from dask_flows.agent.fence import is_over
 from dask_flows.agent.recorder import Recorder
 from dask_flows.agent.retrying import Random, Used, next_attempt
 from dask_flows.agent.timing import left_to_run
@@ -33,12 +36,23 @@ class Settling:
         except Invalid as error:
             await self._recorder.write(run, self.patch(run, unrecordable(error), deadline))
 
-    async def report(self, run: FlowRun, ending: Ending, deadline: int | None) -> None:
-        """Record what the runner of this attempt says, unless the attempt has ended already."""
+    async def report(
+        self,
+        run: FlowRun,
+        ending: Ending,
+        deadline: int | None,
+        check: Callable[[FlowRun], None],
+    ) -> None:
+        """Record what the runner of this attempt says, unless the attempt has ended already.
+
+        ``check`` raises if the newest copy shows that it is not this runner's to say.
+        """
 
         def change(newest: FlowRun) -> status.Patch | None:
-            over = newest.attempt != run.attempt or newest.phase not in CLAIMED
-            return None if over else self.patch(newest, found, deadline)
+            if is_over(newest, run.attempt):
+                return None
+            check(newest)
+            return self.patch(newest, found, deadline)
 
         found = ending
         try:

@@ -171,9 +171,10 @@ class Lookout:
         return SchedulerLost(found, where=self._attached.address, do=do)
 
     def _starved(self, error: BaseException) -> DaskFlowsError:
-        if not restrictions(error):
+        named = getattr(error, "worker_restrictions", ()) or getattr(error, "host_restrictions", ())
+        if named or not restrictions(error):
             return self._workers_lost(tell_starved(error))
-        # There may be others: the last worker that was lost explains nothing.
+        # There may be other workers: the last one that was lost explains nothing.
         do = "start workers that have what it asks for, or ask for less"
         return WorkersLost(tell_starved(error), where=self._attached.address, do=do)
 

@@ -79,9 +79,9 @@ class PodsEngine:
         workers = [pod for pod in pods if pod.component == "worker"]
         number = self._next_number(plan, scheduler, workers)
         change = rescale(workers, goal.size, goal.idle, number)
+        pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
         for name in change.remove:
             await remove(self._api, PODS, plan.namespace, name)
-        pacing = self._pacing.setdefault(plan.base, Pacing(plan.minimum))
         if not change.add:
             pacing.failures = 0
             return Growth()
@@ -102,7 +102,9 @@ class PodsEngine:
     async def end(self, attempt: Attempt) -> bool:
         """Delete the pods; True once they are gone."""
         alive = [pod for pod in self.observe(attempt) if not pod.deleting]
-        await together(*(self._end(attempt, pod) for pod in alive))
+        # Taken once: a run that is deleted meanwhile is forgotten, and stays so.
+        told = self._told.setdefault(attempt.base, {}) if alive else {}
+        await together(*(self._end(attempt, pod, told) for pod in alive))
         return not self.observe(attempt)
 
     async def delete(self, attempt: Attempt) -> bool:
@@ -136,9 +138,9 @@ class PodsEngine:
     async def _make(self, plan: Plan, body: Object) -> None:
         self._cache.pods.assume(await create_or_adopt(self._api, PODS, plan, body))
 
-    async def _end(self, attempt: Attempt, pod: PodView) -> None:
+    async def _end(self, attempt: Attempt, pod: PodView, told: dict[str, float]) -> None:
         """Delete a pod; a watch tells later that this is so, and until then it is not told again."""
-        told, now = self._told.setdefault(attempt.base, {}), self._clock.monotonic()
+        now = self._clock.monotonic()
         if now - told.get(pod.uid, float("-inf")) >= TELL_AGAIN:
             await remove(self._api, PODS, attempt.namespace, pod.name, uid=pod.uid, grace=END_GRACE)
             told[pod.uid] = now
