@@ -188,7 +188,9 @@ class Chain:
         # The one before is gone, and this one has not begun to look.
         runs = filter(waits_for_an_agent, self.kube.list("flowruns"))
         waiting = {run["metadata"]["name"]: run for run in runs}
-        before = traces(self.kube, waiting)
+        seen = traces(self.kube, waiting).items()
+        # Where the status is another one by now, this one was quick, and has gone on.
+        before = {name: trace for name, trace in seen if trace[0] == waiting[name].get("status")}
         due = {name for name, run in waiting.items() if self.is_next(run)}
         ready: dict[tuple[str, int], float] = {}
 
