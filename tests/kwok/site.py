@@ -60,6 +60,13 @@ class Site:
             self.folder / CONFIG, self.folder / "kubeconfig", self.folder / "agent.log", self.port
         )
 
+    def go_through(self, url: str) -> None:
+        """Let agents that start from now on reach the API server at another address."""
+        path = self.folder / "kubeconfig"
+        config = json.loads(path.read_text())
+        config["clusters"][0]["cluster"] = {"server": url}
+        path.write_text(json.dumps(config))
+
     def create(self, name: str, **spec: Any) -> dict[str, Any]:
         """Create a FlowRun; returns it."""
         return self.kube.create("flowruns", flow_run(name, **spec))

@@ -117,9 +117,12 @@ def _unlock(world: World) -> None:
 def _helm(
     world: World, *args: str, stdin: str | None = None, check: bool = False
 ) -> tuple[str, int]:
+    """Run helm; returns what it answers, or what it complains of, and its exit code."""
     done = subprocess.run(
-        [HELM, *args, "-n", world.kube.namespace], input=stdin, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, timeout=SECONDS, check=False,
+        [HELM, *args, "-n", world.kube.namespace], input=stdin, capture_output=True,
+        text=True, timeout=SECONDS, check=False,
     )  # fmt: skip
-    assert not check or done.returncode == 0, done.stdout
-    return done.stdout, done.returncode
+    said = f"{done.stdout}{done.stderr}"
+    assert not check or done.returncode == 0, said
+    # Helm also complains of what it tries again, an API server that is away for one: that is no part of its answer.
+    return said if done.returncode else done.stdout, done.returncode

@@ -92,7 +92,7 @@ async def _sign_off(api: Api, namespace: str, clock: Clock) -> None:
     """Record of each run that is over, also by itself meanwhile, that nothing is left of it."""
 
     def sign(run: FlowRun) -> Patch | None:
-        return None if condition(run, CLEANED_UP) else cleaned_up(run, clock.now())
+        return None if condition(run, CLEANED_UP) else cleaned_up(run, clock.now(), job=False)
 
     left = await _owners(api, namespace, f"{LABEL_MANAGED_BY}={MANAGER}")
     for obj in (await list_all(api, FLOWRUNS, namespace)).items:

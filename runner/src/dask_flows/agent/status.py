@@ -190,9 +190,9 @@ def blocked(run: FlowRun, found: Diagnosis, now: datetime) -> Patch:
     return {"conditions": with_condition(old, BLOCKED, found.reason, _short(found.message), now)}
 
 
-def cleaned_up(run: FlowRun, now: datetime) -> Patch:
-    """Record that nothing is left of the attempt but its Job."""
-    text = "the attempt's objects are gone; its Job stays for the logs"
+def cleaned_up(run: FlowRun, now: datetime, *, job: bool = True) -> Patch:
+    """Record that nothing is left of the attempt but its Job, or nothing at all."""
+    text = f"the attempt's objects are gone{'; its Job stays for the logs' if job else ''}"
     conditions = without(conditions_of(run), BLOCKED, NODE_UNREACHABLE)
     return {"conditions": with_condition(conditions, CLEANED_UP, "AllGone", text, now)}
 
