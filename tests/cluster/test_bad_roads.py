@@ -14,7 +14,7 @@ from kwok.site import Site, site
 
 pytestmark = pytest.mark.usefixtures("fake_nodes")
 
-REFUSED = 20.0  # seconds
+REFUSED = 12.0  # seconds
 NOTICED = 75.0  # seconds until a silent watch is begun anew
 BACK = 15.0  # seconds until what has waited goes on
 HEADERS = {503: {}, 429: {"Retry-After": "5"}, 401: {}}
