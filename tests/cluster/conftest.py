@@ -7,7 +7,8 @@ import pytest
 
 import invariants
 from kube import Kube, proxy
-from kwok.site import start_kwok
+from kwok.agent import AgentProcess
+from kwok.site import Site, start_kwok
 from namespaces import make_namespace, remove_namespace
 from release import Release
 
@@ -56,6 +57,13 @@ def kube(api: Kube) -> Iterator[Kube]:
 def release(kube: Kube) -> Release:
     """A release that the test installs as it needs it."""
     return Release(kube)
+
+
+@pytest.fixture(scope="module")
+def agent(here: Site) -> Iterator[AgentProcess]:
+    """The agent of a module's own ``here``, as a process beside the cluster."""
+    with here.agent() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,6 @@ def here(road: Relay) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def agent(here: Site) -> Iterator[AgentProcess]:
-    """Its agent."""
-    with here.agent() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def driver(here: Site) -> Iterator[Driver]:
     """Who plays its runners; those that are to be long wait to be told."""
     with playing(

@@ -61,13 +61,6 @@ def here() -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def agent(here: Site) -> Iterator[AgentProcess]:
-    """Its agent."""
-    with here.agent() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def played(here: Site) -> Iterator[Driver]:
     """Who plays its runners."""
     with playing(here.namespace) as found:

@@ -56,10 +56,10 @@ class Cleaner:
         if not gone or not dead or (seen.run.between and await self._alive(attempt)):
             # Each look costs requests, and what changes wakes us anyway: look less often with time.
             return min(max(self._since_end(seen.run) / 2, LOOK_AGAIN), LOOK_SELDOM)
-        # The runner was closed to others, too, while it lived.
-        if own_cluster and not await self._engine.delete(attempt):
-            return LOOK_AGAIN
         if own_cluster:
+            # Only now: the runner was closed to others, too, while it lived.
+            if not await self._engine.delete(attempt):
+                return LOOK_AGAIN
             await remove_own(self._api, CONFIG_MAPS, attempt, attempt.base)
         await self._recorder.write(seen.run, cleaned_up(seen.run, self._clock.now()))
         return None

@@ -8,8 +8,10 @@ import asyncio
 from collections.abc import Callable
 
 from dask_flows.agent.conditions import CLEANED_UP, condition
+from dask_flows.agent.recorder import RETRIES
 from dask_flows.agent.state import refusal
 from dask_flows.agent.status import Patch, cleaned_up, finished
+from dask_flows.agent.sweep import SWEPT
 from dask_flows.agent.verdict import intended
 from dask_flows.agent.views import RunView
 from dask_flows.deadline import Clock, Deadline, SystemClock
@@ -18,21 +20,10 @@ from dask_flows.flowrun import CLAIMED, FlowRun
 from dask_flows.kube.api import Api, list_all
 from dask_flows.kube.connect import connect
 from dask_flows.kube.errors import Conflict, NotFound
-from dask_flows.kube.resources import (
-    CONFIG_MAPS,
-    FLOWRUNS,
-    JOBS,
-    LEASES,
-    NETWORK_POLICIES,
-    PODS,
-    SERVICES,
-    Resource,
-)
+from dask_flows.kube.resources import FLOWRUNS, LEASES, PODS, Resource
 from dask_flows.names import LABEL_INSTANCE, LABEL_MANAGED_BY, LABEL_RUN_UID, MANAGER
 
-MADE = (JOBS, PODS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES)
 RELIST_SECONDS = 1.0
-RETRIES = 8  # of a write that races with other writers of the same run
 Say = Callable[[str], None]
 
 
@@ -61,7 +52,7 @@ async def retire(
     """
     labels = f"{LABEL_MANAGED_BY}={MANAGER},{LABEL_INSTANCE}={instance}"
     await _end_runs(api, namespace, labels, clock, say)
-    for resource in MADE:
+    for resource in SWEPT:
         for obj in (await list_all(api, resource, namespace, labels=labels)).items:
             await _delete(api, resource, namespace, obj["metadata"]["name"])
     while left := (await list_all(api, PODS, namespace, labels=labels)).items:
@@ -103,7 +94,7 @@ async def _sign_off(api: Api, namespace: str, clock: Clock) -> None:
 
 async def _owners(api: Api, namespace: str, labels: str) -> set[str]:
     """Return the UIDs of the runs of which something is there."""
-    lists = [(await list_all(api, resource, namespace, labels=labels)).items for resource in MADE]
+    lists = [(await list_all(api, resource, namespace, labels=labels)).items for resource in SWEPT]
     return {obj["metadata"]["labels"].get(LABEL_RUN_UID, "") for found in lists for obj in found}
 
 

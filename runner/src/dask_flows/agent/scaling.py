@@ -76,14 +76,13 @@ class Pacing:
         if self.due:
             return _worth(self.rested - now)
         if self.failures:  # they were let through before, and are not counted again
-            wait = min(LONGEST_PAUSE, FIRST_PAUSE * float(2**self.failures))
-            left = _worth(self.failed_at + wait - now)
+            left = _worth(self.failed_at + _grown(self.failures) - now)
             self.due = 0 if left else missing
             return left
         if now - self.last > 2 * LONGEST_PAUSE:
             self.tries = 0
         steps = self.tries - BURST
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * float(2**steps)) if steps >= 0 else 0.0
+        pause = _grown(steps) if steps >= 0 else 0.0
         if (left := _worth(self.last + pause - now)) > 0:
             return left
         self.tries, self.last, self.due = min(self.tries + 1, 16), now, missing
@@ -100,6 +99,11 @@ class Pacing:
         """Take note that not all could be added: that is tried again no faster than workers are replaced."""
         most = 16 if error.is_refusal else 2  # nobody tells when an outage is over
         self.failures, self.failed_at, self.due = min(self.failures + 1, most), now, 0
+
+
+def _grown(steps: int) -> float:
+    """Return the pause after so many steps of doubling."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * float(2**steps))
 
 
 def _worth(pause: float) -> float:
