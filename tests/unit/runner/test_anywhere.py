@@ -19,7 +19,8 @@ from dask_flows.clusters.base import Wanted
 from dask_flows.config import Environment
 from dask_flows.deadline import SystemClock
 from dask_flows.run import Request, host, run, runner
-from dask_flows.run.stopping import Stopped, Stopper
+from dask_flows.run.cause import Stopped
+from dask_flows.run.stopping import Stopper
 from dask_flows.ui import make_ui
 
 PACKAGE = str(Path(dask_flows.__file__).parent)

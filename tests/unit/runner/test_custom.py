@@ -22,8 +22,9 @@ from dask_flows.deadline import Deadline, SystemClock
 from dask_flows.errors import ClusterTimeout, UsageError
 from dask_flows.run import Request
 from dask_flows.run.asking import ask, wanted_by
+from dask_flows.run.cause import cause_of
 from dask_flows.run.host import Patient, PatientHost
-from dask_flows.run.stopping import LAST_WORDS, Stopper, cause_of
+from dask_flows.run.stopping import LAST_WORDS, Stopper
 
 pytestmark = pytest.mark.processes
 

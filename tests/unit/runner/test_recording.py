@@ -21,9 +21,9 @@ from dask_flows.deadline import SystemClock
 from dask_flows.report.masking import WITHHELD
 from dask_flows.report.reading import NO_ANSWER, NO_TASKS, NOTHING
 from dask_flows.run import Request, recording
+from dask_flows.run.cause import cause_of
 from dask_flows.run.ending import Ending, stopped, success
 from dask_flows.run.recording import Recording
-from dask_flows.run.stopping import cause_of
 
 pytestmark = pytest.mark.processes
 

@@ -110,6 +110,7 @@ CASES = [
     Case("a scheduler that says nothing", ("flow.py:sleeps",), "cluster static at", "silent"),
     Case("local cluster starting", ("flow.py:sleeps", "--workers", "2"), "cluster local", ""),
     Case("local cluster running", ("flow.py:waits", "--workers", "1"), address=""),
+    flow("deaf", "--workers", "1", address=""),
     Case("waiting for workers", ("flow.py:sleeps", "--minimum-workers", "50"), "waiting for 50"),
     Case("importing", ("slow.py:main",)),
     *(flow(name) for name in ("sleeps", "waits", "awaits", "nests", "stuck", "deaf", "slow_to_clean")),
@@ -228,7 +229,7 @@ def check(
 
 @pytest.mark.parametrize(
     ("number", "some"),
-    [(signal.SIGTERM, [*CASES, flow("answers")]), (signal.SIGINT, CASES[:4] + CASES[6:8])],
+    [(signal.SIGTERM, [*CASES, flow("answers")]), (signal.SIGINT, CASES[:4] + CASES[7:9])],
 )
 def test_one_signal_ends_a_run_in_time_in_every_phase(
     ends: Callable[..., Ended], number: signal.Signals, some: list[Case]

@@ -1,10 +1,12 @@
 """Rules of stopping: one way for all causes, the first counts, and never exit code 0."""
 
+import gc
 import os
 import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,8 +16,10 @@ from typing import Any
 import pytest
 
 from dask_flows.outcome import CANCELLED, FAILED
+from dask_flows.run.cause import Cause, Stopped, cause_of
+from dask_flows.run.letting_go import let_go
 from dask_flows.run.limit import Limit
-from dask_flows.run.stopping import Cause, Stopped, Stopper, cause_of
+from dask_flows.run.stopping import WAKE, Stopper
 
 
 @dataclass
@@ -140,6 +144,106 @@ def test_another_thread_stops_the_main_one(end: End) -> None:
         assert stopper.cause == cause
 
 
+def unheard() -> None:
+    """Wait for a lock; the signal comes meanwhile, and nothing tells the wait of it.
+
+    As for one that comes just before the wait, a moment that no test can hit: another thread takes it.
+    """
+    taker = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+    taker.start()
+    threading.Event().wait(30)
+
+
+def test_a_wait_that_has_not_heard_the_signal_ends(end: End) -> None:
+    """Python looks for signals before a wait for a lock and after it: ``result()`` is deaf for 10 s."""
+    with end.stopper(grace=11.0) as stopper:
+        assert stopped_by(stopper, unheard)
+
+        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
+    assert end.codes == []
+
+
+def test_a_wait_of_a_flow_that_handles_sigterm_is_left_alone(end: End) -> None:
+    """What wakes the main thread is no signal to the flow."""
+    reached: list[bool] = []
+    with end.stopper() as stopper:
+        waits = partial(threading.Event().wait, 1.0)
+        assert not stopped_by(stopper, answering(), kill, waits, partial(reached.append, True))
+
+        assert stopper.settle() is None
+    assert reached
+
+
+class Finalized:
+    """Is hit by a signal in its end."""
+
+    def __del__(self) -> None:
+        kill()
+
+
+def by_finalizer() -> None:
+    """Let go of an object."""
+    Finalized()
+
+
+def by_weak_reference() -> None:
+    """Let go of an object whose end somebody watches."""
+    gone = End()
+    _watch = weakref.ref(gone, lambda _: kill())
+    del gone
+
+
+def by_collector() -> None:
+    """Collect garbage while somebody watches that, as Dask does."""
+
+    def collects(*_: Any) -> None:
+        gc.callbacks.remove(collects)
+        kill()
+
+    gc.callbacks.append(collects)
+    gc.collect()
+
+
+@pytest.mark.parametrize("swallows", [by_finalizer, by_weak_reference, by_collector])
+def test_an_interruption_that_python_drops_comes_again(
+    end: End, swallows: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nobody sees a word of the first."""
+    dropped: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
+    with end.stopper(grace=11.0) as stopper:
+        assert stopped_by(stopper, swallows, partial(threading.Event().wait, 30))
+
+        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
+    assert (end.codes, dropped) == ([], [])
+
+
+class HalfMade:
+    """Misses in its end what its making has not come to; so does asyncio's event loop."""
+
+    def __init__(self, error: BaseException) -> None:
+        raise error
+
+    def __del__(self) -> None:
+        raise AttributeError("never made")
+
+
+@pytest.mark.parametrize(("error", "told"), [(Stopped(), 0), (ValueError("the flow's own"), 1)])
+def test_what_an_interruption_leaves_half_made_says_nothing(
+    end: End, error: BaseException, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A flow that fails by itself keeps its errors."""
+    dropped: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda one: dropped.append(str(one.exc_value)))
+    with end.stopper() as stopper:
+        raised = stopper.guard(partial(HalfMade, error))
+    assert raised is error
+
+    let_go(raised)
+
+    assert dropped == ["never made"] * told
+
+
 def test_a_signal_after_a_stop_does_not_end_the_clean_up(end: End) -> None:
     """The kubelet's SIGTERM often follows the agent's word; only its second one is impatience."""
     cause = cause_of("Cancelled", "by spec.cancel")
@@ -244,11 +348,13 @@ def test_after_the_outcome_nothing_stops_the_run(end: End) -> None:
 
 def test_the_handlers_of_before_come_back(end: End) -> None:
     """A program that uses us keeps its own."""
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, WAKE)]
+    hook = sys.unraisablehook
     with end.stopper():
         pass
 
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT, WAKE)] == before
+    assert sys.unraisablehook == hook
 
 
 def test_a_flow_may_take_the_signals_while_it_runs(end: End) -> None:

@@ -7,7 +7,7 @@ from dask_flows.clusters.losses import tell_killed
 from dask_flows.errors import DaskFlowsError, EnvironmentMismatch, FlowFailed
 from dask_flows.flows.frames import format_failure, place_of
 from dask_flows.outcome import FAILED, SUCCEEDED
-from dask_flows.run.stopping import Cause
+from dask_flows.run.cause import Cause
 
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session

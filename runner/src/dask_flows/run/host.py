@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from dask_flows.layers import only_run
+from dask_flows.run.cause import Cause
 from dask_flows.run.ending import Ending
-from dask_flows.run.stopping import Cause, Stopper
+from dask_flows.run.stopping import Stopper
 
 if TYPE_CHECKING:
     from dask_flows.clusters.session import Session

@@ -19,12 +19,13 @@ from dask_flows.config import Environment
 from dask_flows.deadline import Clock
 from dask_flows.layers import withdraw
 from dask_flows.outcome import CANCELLED
+from dask_flows.run.cause import Cause, Stopped
 from dask_flows.run.ending import Ending, stopped
 from dask_flows.run.host import Host, LastWords, Patient
 from dask_flows.run.request import Request
 from dask_flows.run.result import RunOutcome, error_of
 from dask_flows.run.runner import run
-from dask_flows.run.stopping import GRACE, LAST_WORDS, Cause, Stopped, Stopper
+from dask_flows.run.stopping import GRACE, LAST_WORDS, Stopper
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:

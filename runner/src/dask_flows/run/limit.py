@@ -3,7 +3,8 @@
 import threading
 
 from dask_flows.deadline import Clock
-from dask_flows.run.stopping import Stopper, cause_of
+from dask_flows.run.cause import cause_of
+from dask_flows.run.stopping import Stopper
 
 
 class Limit:

@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dask_flows.errors import DaskFlowsError
+from dask_flows.run.cause import cause_of
 from dask_flows.run.status import Status
-from dask_flows.run.stopping import Stopper, cause_of
+from dask_flows.run.stopping import Stopper
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
-"""End the processes that a run has started, when it is ended by force."""
+"""End the processes that a run has started, when it is ended by force, and what they leave on disk."""
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -33,3 +34,13 @@ class Offspring:
             for child in psutil.Process().children(recursive=True):
                 with suppress(Exception):
                     child.kill()
+
+    def tidy(self) -> None:
+        """Remove the folders of workers that were killed; their nannies do it when they come to it."""
+        nanny = sys.modules.get("distributed.nanny")
+        if nanny is None or not self._alone:
+            return
+        with suppress(Exception):
+            for one in list(nanny.Nanny._instances):  # noqa: SLF001 - nobody else knows them all
+                if one.worker_dir:
+                    shutil.rmtree(one.worker_dir, ignore_errors=True)

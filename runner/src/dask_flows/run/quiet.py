@@ -3,7 +3,7 @@
 import logging
 import warnings
 
-from dask_flows.run.stopping import Stopped
+from dask_flows.run.cause import Stopped
 
 # A lost connection is reported by the watch over the scheduler; a failed task by its traceback.
 _SILENT = (

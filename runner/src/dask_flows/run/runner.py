@@ -18,6 +18,7 @@ from dask_flows.errors import BadParameters
 from dask_flows.flows.parameters import bind
 from dask_flows.flows.source import unpack
 from dask_flows.run.asking import wanted_by
+from dask_flows.run.cause import Cause, cause_of
 from dask_flows.run.checking import check_environment
 from dask_flows.run.conclusion import show, with_result
 from dask_flows.run.ending import Ending, failure, stopped, success, unshowable
@@ -31,7 +32,6 @@ from dask_flows.run.recording import Recording
 from dask_flows.run.report import FINISH_SECONDS, Reporter
 from dask_flows.run.request import Request
 from dask_flows.run.status import CLOSING, CLUSTER, RUNNING, Status
-from dask_flows.run.stopping import Cause, cause_of
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class _Run:
                 stack.close()
             if self._stopper.cause is not None:
                 self._offspring.end()  # what a flow has started has not heard the signal
+                self._offspring.tidy()
             if raised is not None:
                 let_go(raised)
         return self._stopper.exit_code
@@ -230,6 +231,7 @@ class _Run:
         self._ui.flush()
         self._recording.abandon(ending, self._ui)
         self._deliver(ending, seconds)
+        self._offspring.tidy()
 
     def _record(self, ending: Ending) -> None:
         self._reporter.record(ending, workers=self._status.most_workers, times=dict(self._times))

@@ -19,23 +19,29 @@ Each change is made under one lock, so either the main thread (SETTLED) or the w
 run ended, never both. ``Stopped`` is raised once at most, and only while ``guard`` is open; every instruction
 that can see it open lies inside of its ``try``, so it cannot get out. A handler only changes state and
 wakes the watchdog through a queue made for that: it may have interrupted anybody who holds a lock.
+
+On a busy machine Python loses interruptions in two ways, so each is looked after (``_rings``, ``_dropped``):
+
+- A signal that comes between the interpreter's last look and its wait for a lock is seen when the wait is
+  over; ``Future.result`` waits for 10 s. The bell has heard it, and sends the main thread ``WAKE``.
+- What a handler raises inside of a ``__del__`` or a callback of the garbage collector is dropped
+  (``sys.unraisablehook``). It is raised once more, a little later.
 """
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Self
 
-from dask_flows.errors import DeadlineExceeded, DuplicateStart, SchedulerLost, WorkersLost
-from dask_flows.outcome import CANCELLED, FAILED
 from dask_flows.run.bell import Bell
+from dask_flows.run.cause import Cause, Stopped, interruption
 
 GRACE = 5.0  # seconds from the first word to the end of the process
 LAST_WORDS = 1.0  # of them for the report that a forced end still makes
@@ -43,39 +49,8 @@ LAST_LINE = 0.5  # seconds for it if somebody is impatient
 STUCK = 0.5  # seconds after which a signal counts although the main thread does not look
 _IN_FLIGHT = 0.1  # seconds in which a signal of ours arrives
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_CANCELLED_CODE = 128 + signal.SIGTERM
-_CODES = {
-    error.reason: error.exit_code
-    for error in (DeadlineExceeded, DuplicateStart, SchedulerLost, WorkersLost)
-}
-
-
-class Stopped(KeyboardInterrupt):
-    """Raised in the main thread: asyncio and Dask clean up after a KeyboardInterrupt."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a run is stopped."""
-
-    reason: str
-    message: str
-    exit_code: int
-
-    @property
-    def outcome(self) -> str:
-        """How the run ends by it."""
-        return CANCELLED if self.reason == "Cancelled" else FAILED
-
-
-def cause_of(reason: str, message: str) -> Cause:
-    """Return the cause for one of our reasons."""
-    return Cause(reason, message, _CODES.get(reason, _CANCELLED_CODE))
-
-
-def _interruption(number: int) -> Cause:
-    return Cause("Cancelled", f"interrupted by {signal.Signals(number).name}", 128 + number)
+WAKE = signal.SIGURG  # programs expect to meet it without a reason; Go's runtime chose it, too
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, WAKE)
 
 
 class _State(Enum):
@@ -107,6 +82,7 @@ class Stopper:
         self._lock = threading.RLock()  # a handler may interrupt its holder
         self._state = _State.RUNNING
         self._open = False  # Stopped may be raised
+        self._inside = False  # of guard
         self._sent = False  # the next SIGTERM is the one that ``stop`` sent
         self._due: dict[int, int] = {}  # signals that the bell has told of before their handler ran
         self._ran: dict[int, int] = {}  # and the other way round
@@ -114,6 +90,7 @@ class Stopper:
         self._exit_code = 0
         self._before: dict[int, Any] = {}
         self._owner = (0, 0)  # process and thread whose signals are ours
+        self._hook: Callable[[Any], Any] = sys.unraisablehook
         self._words: SimpleQueue[_Word] = SimpleQueue()
         self._bell = Bell(self._rings, STUCK)
         self.cause: Cause | None = None
@@ -125,6 +102,7 @@ class Stopper:
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
             self._listen()
             self._bell.open()
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,6 +111,8 @@ class Stopper:
             if not self._sent:
                 break
             time.sleep(_IN_FLIGHT / 20)
+        if sys.unraisablehook == self._dropped:
+            sys.unraisablehook = self._hook
         self._bell.close()
         for number, handler in self._before.items():
             signal.signal(number, handler)
@@ -143,14 +123,15 @@ class Stopper:
         raised = None
         try:
             try:
-                self._open = True
+                self._inside = self._open = True
                 if self.cause is not None:
                     raise Stopped
                 steps()
             finally:
-                self._open = False
+                self._inside = self._open = False
         except BaseException as error:  # noqa: BLE001 - that is what it is for
             raised = error
+            self._inside = False  # it may have come before the line above
         for _try in range(2):
             with suppress(BaseException):  # from a handler that the flow has set
                 self._listen()
@@ -205,7 +186,7 @@ class Stopper:
         """Take SIGTERM for the cause: a handler of the flow's own may have answered it with sys.exit."""
         if os.getpid() == self._owner[0] and self._bell.heard(signal.SIGTERM):
             with self._lock:
-                self._note(_interruption(signal.SIGTERM))
+                self._note(interruption(signal.SIGTERM))
 
     def _listen(self) -> None:
         for number in self._before:
@@ -223,7 +204,8 @@ class Stopper:
             _as_untouched(number)
             return
         with self._lock:
-            self._count(number, self._ran, self._due)
+            if number != WAKE:
+                self._count(number, self._ran, self._due)
             raises = self._open and self.cause is not None
             if raises:
                 self._open = False
@@ -231,10 +213,23 @@ class Stopper:
             raise Stopped
 
     def _rings(self, number: int) -> None:
-        """Take a signal that no handler has run for: main thread in C, or two that came as one."""
+        """Take a signal that no handler has run for: main thread in C, or two that came as one.
+
+        If it has not raised anything, wake it. ``WAKE`` rings, too, so that it is tried until it has.
+        """
         with self._lock:
-            if signal.getsignal(number) == self._handle:
+            ours = signal.getsignal(number) == self._handle
+            if ours and number != WAKE:
                 self._count(number, self._due, self._ran)
+            if ours and self._open and self.cause is not None:
+                signal.pthread_kill(self._owner[1], WAKE)
+
+    def _dropped(self, unraisable: Any) -> None:
+        """Hear of what Python has dropped: an interruption of ours shall come again when it can be raised."""
+        if not isinstance(unraisable.exc_value, Stopped):
+            self._hook(unraisable)
+        elif (os.getpid(), threading.get_ident()) == self._owner and self._inside:
+            self._open = True  # the bell of the signal, which rings later, finds it so
 
     def _count(self, number: int, here: dict[int, int], there: dict[int, int]) -> None:
         """Hear each signal once, from whoever of handler and bell tells of it first."""
@@ -249,7 +244,7 @@ class Stopper:
 
     def _hear(self, number: int) -> None:
         self._heard += 1
-        cause = _interruption(number)
+        cause = interruption(number)
         if self._heard > 1:
             self._words.put(_Word.NOW)
         elif not self._note(cause) and not self.cause:
