@@ -1,15 +1,12 @@
 """Rules of stopping: one way for all causes, the first counts, and never exit code 0."""
 
-import gc
 import os
 import signal
 import sys
 import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,30 +14,11 @@ import pytest
 
 from dask_flows.outcome import CANCELLED, FAILED
 from dask_flows.run.cause import Cause, Stopped, cause_of
-from dask_flows.run.letting_go import let_go
 from dask_flows.run.limit import Limit
-from dask_flows.run.stopping import WAKE, Stopper
+from dask_flows.run.stopping import Stopper
+from dask_flows.run.waking import WAKE
 
-
-@dataclass
-class End:
-    """Remembers last words and exit codes instead of ending the process."""
-
-    words: list[tuple[str, float]] = field(default_factory=list)
-    codes: list[int] = field(default_factory=list)
-    forced: threading.Event = field(default_factory=threading.Event)
-
-    def last_words(self, cause: Cause, seconds: float) -> None:
-        self.words.append((cause.reason, seconds))
-
-    def exit_now(self, code: int) -> None:
-        self.codes.append(code)
-        self.forced.set()
-
-    def stopper(self, grace: float = 60.0, close_seconds: float | None = None) -> Stopper:
-        return Stopper(
-            self.last_words, exit_now=self.exit_now, grace=grace, close_seconds=close_seconds
-        )
+from .stops import End, answering, kill, nothing, stopped_by
 
 
 @pytest.fixture
@@ -49,30 +27,10 @@ def end() -> End:
     return End()
 
 
-def kill(number: int = signal.SIGTERM) -> None:
-    """Send a signal to this process and let it arrive."""
-    signal.raise_signal(number)
-    time.sleep(0)
-
-
-def stopped_by(stopper: Stopper, *steps: Callable[[], Any]) -> bool:
-    """Whether the steps were ended by the exception."""
-
-    def go() -> None:
-        for step in steps:
-            step()
-
-    return type(stopper.guard(go)) is Stopped
-
-
 def start_and_wait(thread: threading.Thread) -> None:
     """Wait as a flow does in ``result()``."""
     thread.start()
     threading.Event().wait(30)
-
-
-def nothing() -> None:
-    """A step."""
 
 
 @contextmanager
@@ -142,106 +100,6 @@ def test_another_thread_stops_the_main_one(end: End) -> None:
         thread.join()
 
         assert stopper.cause == cause
-
-
-def unheard() -> None:
-    """Wait for a lock; the signal comes meanwhile, and nothing tells the wait of it.
-
-    As for one that comes just before the wait, a moment that no test can hit: another thread takes it.
-    """
-    taker = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
-    taker.start()
-    threading.Event().wait(30)
-
-
-def test_a_wait_that_has_not_heard_the_signal_ends(end: End) -> None:
-    """Python looks for signals before a wait for a lock and after it: ``result()`` is deaf for 10 s."""
-    with end.stopper(grace=11.0) as stopper:
-        assert stopped_by(stopper, unheard)
-
-        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
-    assert end.codes == []
-
-
-def test_a_wait_of_a_flow_that_handles_sigterm_is_left_alone(end: End) -> None:
-    """What wakes the main thread is no signal to the flow."""
-    reached: list[bool] = []
-    with end.stopper() as stopper:
-        waits = partial(threading.Event().wait, 1.0)
-        assert not stopped_by(stopper, answering(), kill, waits, partial(reached.append, True))
-
-        assert stopper.settle() is None
-    assert reached
-
-
-class Finalized:
-    """Is hit by a signal in its end."""
-
-    def __del__(self) -> None:
-        kill()
-
-
-def by_finalizer() -> None:
-    """Let go of an object."""
-    Finalized()
-
-
-def by_weak_reference() -> None:
-    """Let go of an object whose end somebody watches."""
-    gone = End()
-    _watch = weakref.ref(gone, lambda _: kill())
-    del gone
-
-
-def by_collector() -> None:
-    """Collect garbage while somebody watches that, as Dask does."""
-
-    def collects(*_: Any) -> None:
-        gc.callbacks.remove(collects)
-        kill()
-
-    gc.callbacks.append(collects)
-    gc.collect()
-
-
-@pytest.mark.parametrize("swallows", [by_finalizer, by_weak_reference, by_collector])
-def test_an_interruption_that_python_drops_comes_again(
-    end: End, swallows: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And nobody sees a word of the first."""
-    dropped: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", dropped.append)
-    with end.stopper(grace=11.0) as stopper:
-        assert stopped_by(stopper, swallows, partial(threading.Event().wait, 30))
-
-        assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
-    assert (end.codes, dropped) == ([], [])
-
-
-class HalfMade:
-    """Misses in its end what its making has not come to; so does asyncio's event loop."""
-
-    def __init__(self, error: BaseException) -> None:
-        raise error
-
-    def __del__(self) -> None:
-        raise AttributeError("never made")
-
-
-@pytest.mark.parametrize(("error", "told"), [(Stopped(), 0), (ValueError("the flow's own"), 1)])
-def test_what_an_interruption_leaves_half_made_says_nothing(
-    end: End, error: BaseException, told: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A flow that fails by itself keeps its errors."""
-    dropped: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda one: dropped.append(str(one.exc_value)))
-    with end.stopper() as stopper:
-        raised = stopper.guard(partial(HalfMade, error))
-    assert raised is error
-
-    let_go(raised)
-
-    assert dropped == ["never made"] * told
 
 
 def test_a_signal_after_a_stop_does_not_end_the_clean_up(end: End) -> None:
@@ -364,16 +222,6 @@ def test_a_flow_may_take_the_signals_while_it_runs(end: End) -> None:
         kill()
 
         assert stopper.settle() == Cause("Cancelled", "interrupted by SIGTERM", 143)
-
-
-def answering(*answer: Any) -> Callable[[], Any]:
-    """Return a step that takes SIGTERM with a handler that exits, or does nothing."""
-
-    def answers(*_: Any) -> None:
-        if answer:
-            raise SystemExit(*answer)
-
-    return partial(signal.signal, signal.SIGTERM, answers)
 
 
 @pytest.mark.parametrize("answer", [(), (0,), (None,), (3,), (143,)])

@@ -18,8 +18,8 @@ _READ_SECONDS = 1.0  # in which the thread has read what came before a mark
 class Bell:
     """Passes each signal's number on, some time (s) after it came; opened and closed in the main thread."""
 
-    def __init__(self, ring: Callable[[int], None], seconds: float) -> None:
-        self._ring, self._seconds = ring, seconds
+    def __init__(self, tell: Callable[[int], None], seconds: float) -> None:
+        self._tell, self._seconds = tell, seconds
         self._write, self._before = -1, -1
         self._came: set[int] = set()
         self._read_up = threading.Event()
@@ -39,10 +39,14 @@ class Bell:
         if self._write < 0:
             return False
         self._read_up.clear()
-        with suppress(BlockingIOError):  # full of signals
-            os.write(self._write, bytes([_MARK]))
+        self.ring(_MARK)
         self._read_up.wait(_READ_SECONDS)
         return number in self._came
+
+    def ring(self, number: int) -> None:
+        """Pass a number on as if its signal came now; takes no lock, so it may interrupt anybody."""
+        with suppress(BlockingIOError):  # full of signals
+            os.write(self._write, bytes([number]))
 
     def close(self) -> None:
         """Listen no more."""
@@ -54,7 +58,7 @@ class Bell:
         os.close(self._write)
         self._write = -1
         _open.discard(self)
-        self._ring = _nobody  # a timer of a late signal must not hold the run
+        self._tell = _nobody  # a timer of a late signal must not hold the run
 
     def forget(self) -> None:
         """Leave the pipe to the parent: signals of a forked process are its own."""
@@ -68,7 +72,7 @@ class Bell:
                     self._read_up.set()
                     continue
                 self._came.add(number)
-                timer = threading.Timer(self._seconds, lambda n=number: self._ring(n))
+                timer = threading.Timer(self._seconds, lambda n=number: self._tell(n))
                 timer.daemon = True
                 timer.start()
         os.close(read)

@@ -1,6 +1,7 @@
 """Let go of what an interrupted step has left half made."""
 
 import sys
+import threading
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -24,9 +25,9 @@ def let_go(raised: BaseException) -> None:
 @contextmanager
 def _no_word_of_half_made(raised: BaseException) -> Iterator[None]:
     """Say nothing of errors in ``__del__``; those of a flow that nobody has interrupted are its own."""
-    before = sys.unraisablehook
+    before, here = sys.unraisablehook, threading.get_ident()
     if isinstance(raised, Stopped):
-        sys.unraisablehook = lambda _: None
+        sys.unraisablehook = lambda one: None if threading.get_ident() == here else before(one)
     try:
         yield
     finally:

@@ -40,7 +40,7 @@ class Offspring:
         nanny = sys.modules.get("distributed.nanny")
         if nanny is None or not self._alone:
             return
-        with suppress(Exception):
-            for one in list(nanny.Nanny._instances):  # noqa: SLF001 - nobody else knows them all
-                if one.worker_dir:
-                    shutil.rmtree(one.worker_dir, ignore_errors=True)
+        for one in list(nanny.Nanny._instances):  # noqa: SLF001 - nobody else knows them all
+            with suppress(Exception):  # its own loop comes to the end of the process meanwhile
+                if folder := one.worker_dir:
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -16,21 +16,14 @@ FORCED     has its last words from                                      the proc
 =========  =======================  ==================================  ===============================
 
 Each change is made under one lock, so either the main thread (SETTLED) or the watchdog (FORCED) tells how the
-run ended, never both. ``Stopped`` is raised once at most, and only while ``guard`` is open; every instruction
-that can see it open lies inside of its ``try``, so it cannot get out. A handler only changes state and
-wakes the watchdog through a queue made for that: it may have interrupted anybody who holds a lock.
-
-On a busy machine Python loses interruptions in two ways, so each is looked after (``_rings``, ``_dropped``):
-
-- A signal that comes between the interpreter's last look and its wait for a lock is seen when the wait is
-  over; ``Future.result`` waits for 10 s. The bell has heard it, and sends the main thread ``WAKE``.
-- What a handler raises inside of a ``__del__`` or a callback of the garbage collector is dropped
-  (``sys.unraisablehook``). It is raised once more, a little later.
+run ended, never both. ``Stopped`` reaches the steps once at most, and only while ``guard`` is open; every
+instruction that can see it open lies inside of its ``try``, so it cannot get out. A handler only changes state and
+wakes the watchdog through a queue made for that: it may have interrupted anybody who holds a lock. What Python does
+not let through to the steps comes again, see :mod:`dask_flows.run.waking`.
 """
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -42,6 +35,7 @@ from typing import Any, Self
 
 from dask_flows.run.bell import Bell
 from dask_flows.run.cause import Cause, Stopped, interruption
+from dask_flows.run.waking import WAKE, Waker
 
 GRACE = 5.0  # seconds from the first word to the end of the process
 LAST_WORDS = 1.0  # of them for the report that a forced end still makes
@@ -49,8 +43,7 @@ LAST_LINE = 0.5  # seconds for it if somebody is impatient
 STUCK = 0.5  # seconds after which a signal counts although the main thread does not look
 _IN_FLIGHT = 0.1  # seconds in which a signal of ours arrives
 
-WAKE = signal.SIGURG  # programs expect to meet it without a reason; Go's runtime chose it, too
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, WAKE)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class _State(Enum):
@@ -90,9 +83,9 @@ class Stopper:
         self._exit_code = 0
         self._before: dict[int, Any] = {}
         self._owner = (0, 0)  # process and thread whose signals are ours
-        self._hook: Callable[[Any], Any] = sys.unraisablehook
         self._words: SimpleQueue[_Word] = SimpleQueue()
         self._bell = Bell(self._rings, STUCK)
+        self._waker = Waker(Stopped, self._interrupt, self._again)
         self.cause: Cause | None = None
 
     def __enter__(self) -> Self:
@@ -102,7 +95,7 @@ class Stopper:
             self._before = {number: signal.getsignal(number) for number in _SIGNALS}
             self._listen()
             self._bell.open()
-            self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
+            self._waker.open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -111,11 +104,11 @@ class Stopper:
             if not self._sent:
                 break
             time.sleep(_IN_FLIGHT / 20)
-        if sys.unraisablehook == self._dropped:
-            sys.unraisablehook = self._hook
+        self._waker.close()
         self._bell.close()
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # None was not set by Python, and cannot be set again
+                signal.signal(number, handler)
         self._words.put(_Word.LEFT)
 
     def guard(self, steps: Callable[[], None]) -> BaseException | None:
@@ -204,32 +197,36 @@ class Stopper:
             _as_untouched(number)
             return
         with self._lock:
-            if number != WAKE:
-                self._count(number, self._ran, self._due)
+            self._count(number, self._ran, self._due)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Raise Stopped where it is due, in the main thread."""
+        with self._lock:
             raises = self._open and self.cause is not None
             if raises:
                 self._open = False
         if raises:
             raise Stopped
 
+    def _again(self) -> None:
+        """Let Stopped be raised once more, a little later."""
+        if self._inside:
+            self._bell.ring(WAKE)
+            self._open = True  # last: what is raised before the caller has returned is dropped, too
+
     def _rings(self, number: int) -> None:
         """Take a signal that no handler has run for: main thread in C, or two that came as one.
 
-        If it has not raised anything, wake it. ``WAKE`` rings, too, so that it is tried until it has.
+        The main thread is woken until it has raised: what wakes it rings in its turn.
         """
         with self._lock:
-            ours = signal.getsignal(number) == self._handle
+            ours = number == WAKE or signal.getsignal(number) == self._handle
             if ours and number != WAKE:
                 self._count(number, self._due, self._ran)
-            if ours and self._open and self.cause is not None:
-                signal.pthread_kill(self._owner[1], WAKE)
-
-    def _dropped(self, unraisable: Any) -> None:
-        """Hear of what Python has dropped: an interruption of ours shall come again when it can be raised."""
-        if not isinstance(unraisable.exc_value, Stopped):
-            self._hook(unraisable)
-        elif (os.getpid(), threading.get_ident()) == self._owner and self._inside:
-            self._open = True  # the bell of the signal, which rings later, finds it so
+            waits = ours and self._open and self.cause is not None
+        if waits:
+            self._waker.wake()
 
     def _count(self, number: int, here: dict[int, int], there: dict[int, int]) -> None:
         """Hear each signal once, from whoever of handler and bell tells of it first."""

@@ -1,0 +1,87 @@
+"""See to it that an exception of a signal's handler arrives in the main thread.
+
+On a busy machine Python loses it in two ways:
+
+- A signal that comes between the interpreter's last look and its wait for a lock is seen when the wait is
+  over; ``Future.result`` waits for 10 s at a time. Another signal ends the wait.
+- What a handler raises in a ``__del__``, or in a callback of a weak reference or of the garbage collector,
+  is dropped (``sys.unraisablehook``). It must be raised once more.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+# Nothing happens by it to a process that runs and has no handler. Go takes SIGURG, the other one of this kind,
+# in every library that is written in it.
+WAKE = signal.SIGCONT
+
+
+class Waker:
+    """Wakes the main thread and hears what it drops; opened and closed there.
+
+    ``interrupt`` may raise the ``error``; ``again`` is told that it was dropped, with the main thread
+    anywhere, so it must take no lock. A program with a handler of its own for ``WAKE`` keeps it, and is not woken.
+    """
+
+    def __init__(
+        self,
+        error: type[BaseException],
+        interrupt: Callable[[], None],
+        again: Callable[[], None],
+    ) -> None:
+        self._error, self._interrupt, self._again = error, interrupt, again
+        self._owner = (0, 0)  # process and thread
+        self._hook: Callable[[Any], Any] = sys.unraisablehook
+
+    def open(self) -> None:
+        """Begin to hear."""
+        self._owner = _here()
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._drops
+        if signal.getsignal(WAKE) is signal.SIG_DFL:
+            signal.signal(WAKE, self._woken)
+
+    def wake(self) -> None:
+        """Let the main thread look, from any thread; nothing happens when this is closed."""
+        if signal.getsignal(WAKE) == self._woken:
+            signal.pthread_kill(self._owner[1], WAKE)
+
+    def close(self) -> None:
+        """Leave everything as it was, but for what others have put in its place."""
+        if signal.getsignal(WAKE) == self._woken:
+            signal.signal(WAKE, signal.SIG_DFL)
+        if sys.unraisablehook == self._drops:
+            sys.unraisablehook = self._hook
+        self._owner = (0, 0)
+
+    def _woken(self, _number: int, _frame: FrameType | None) -> None:
+        if _here() == self._owner:
+            self._interrupt()
+
+    def _drops(self, unraisable: Any) -> None:
+        try:
+            if not isinstance(unraisable.exc_value, self._error):
+                self._hook(unraisable)
+                return
+        except self._error:  # its signal came while somebody told of another exception
+            pass
+        else:
+            if _was_delivered(unraisable):
+                return
+        if _here() == self._owner:
+            self._again()
+
+
+def _here() -> tuple[int, int]:
+    return os.getpid(), threading.get_ident()
+
+
+def _was_delivered(unraisable: Any) -> bool:
+    """Whether it had left the finalizer's frames: somebody keeps the exception and raises it again."""
+    running = {frame for frame, _ in traceback.walk_stack(None)}
+    return any(frame in running for frame, _ in traceback.walk_tb(unraisable.exc_traceback))
