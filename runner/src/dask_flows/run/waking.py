@@ -48,8 +48,9 @@ class Waker:
 
     def wake(self) -> None:
         """Let the main thread look, from any thread; nothing happens when this is closed."""
-        if signal.getsignal(WAKE) == self._woken:
-            signal.pthread_kill(self._owner[1], WAKE)
+        _, thread = self._owner
+        if thread and signal.getsignal(WAKE) == self._woken:
+            signal.pthread_kill(thread, WAKE)
 
     def close(self) -> None:
         """Leave everything as it was, but for what others have put in its place."""
