@@ -9,14 +9,12 @@ import time
 import weakref
 from collections.abc import Callable
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dask_flows.run.cause import Cause, Stopped, cause_of
 from dask_flows.run.letting_go import let_go
-from dask_flows.run.offspring import Offspring
 from dask_flows.run.waking import WAKE
 
 from .stops import End, answering, kill, nothing, stopped_by
@@ -309,33 +307,3 @@ def test_what_other_threads_drop_meanwhile_is_told(end: End, dropped: list[str])
     let_go(raised)
 
     assert dropped == ["never made"]
-
-
-class Ending:
-    """A nanny whose worker's process ends while we look."""
-
-    @property
-    def worker_dir(self) -> str:
-        raise AttributeError("process is gone")
-
-
-def test_folders_of_killed_workers_go_whatever_one_nanny_says(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nannies go on in their own thread meanwhile."""
-    folders = [tmp_path / "a", tmp_path / "b"]
-    for folder in folders:
-        (folder / "storage").mkdir(parents=True)
-    nannies = [
-        Ending(),
-        *(SimpleNamespace(worker_dir=str(one)) for one in folders),
-        SimpleNamespace(worker_dir=None),
-    ]
-    module = SimpleNamespace(Nanny=SimpleNamespace(_instances=nannies))
-    monkeypatch.setitem(sys.modules, "distributed.nanny", module)
-
-    Offspring(alone=False).tidy()
-    assert all(one.exists() for one in folders)
-    Offspring().tidy()
-
-    assert not any(one.exists() for one in folders)

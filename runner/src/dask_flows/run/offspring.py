@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 
@@ -26,6 +27,23 @@ class Offspring:
         if (group := self._group) is not None:
             with suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
+        self._kill(lambda pid: pid != _tracker())
+
+    def tidy(self) -> None:
+        """Remove the folders of workers that were killed; their nannies do it when they come to it.
+
+        Python's resource tracker goes now: sooner, what this process lets go of would start another one, and
+        complain; left alone, it complains of what nobody has let go of.
+        """
+        nanny = sys.modules.get("distributed.nanny")
+        nannies = list(nanny.Nanny._instances) if nanny is not None and self._alone else []  # noqa: SLF001 - nobody else knows them all
+        for one in nannies:
+            with suppress(Exception):  # its own loop comes to the end of the process meanwhile
+                if folder := one.worker_dir:
+                    shutil.rmtree(folder, ignore_errors=True)
+        self._kill(lambda pid: pid == _tracker())
+
+    def _kill(self, which: Callable[[int], bool]) -> None:
         # Without psutil, which comes with distributed, there is no cluster: and this is no time to import.
         psutil = sys.modules.get("psutil")
         if psutil is None or not self._alone:
@@ -33,14 +51,10 @@ class Offspring:
         with suppress(Exception):
             for child in psutil.Process().children(recursive=True):
                 with suppress(Exception):
-                    child.kill()
+                    if which(child.pid):
+                        child.kill()
 
-    def tidy(self) -> None:
-        """Remove the folders of workers that were killed; their nannies do it when they come to it."""
-        nanny = sys.modules.get("distributed.nanny")
-        if nanny is None or not self._alone:
-            return
-        for one in list(nanny.Nanny._instances):  # noqa: SLF001 - nobody else knows them all
-            with suppress(Exception):  # its own loop comes to the end of the process meanwhile
-                if folder := one.worker_dir:
-                    shutil.rmtree(folder, ignore_errors=True)
+
+def _tracker() -> int | None:
+    module = sys.modules.get("multiprocessing.resource_tracker")
+    return module._resource_tracker._pid if module is not None else None  # noqa: SLF001 - its only name
