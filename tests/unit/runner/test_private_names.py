@@ -1,14 +1,15 @@
-"""What the package takes of Dask, cloudpickle and kubernetes that nobody has promised: an upgrade without it fails here."""
+"""What the package takes of Python, Dask, cloudpickle and kubernetes that nobody has promised: an upgrade without it fails here."""
 
 import ast
 import re
 from collections.abc import Iterator
+from multiprocessing import resource_tracker
 from typing import Any
 
 import cloudpickle
 import pytest
 from cloudpickle import cloudpickle as inner
-from distributed import Client, Scheduler, SpecCluster, Worker, client, scheduler, worker
+from distributed import Client, Nanny, Scheduler, SpecCluster, Worker, client, scheduler, worker
 from distributed.core import Status
 from distributed.protocol import pickle
 from distributed.scheduler import TaskState, WorkerState
@@ -24,6 +25,10 @@ NAMES: list[tuple[Any, str]] = [
     (Client, SEND),
     (Client, "_run"),
     (Worker, "_instances"),
+    (Nanny, "_instances"),
+    (Nanny, "worker_dir"),
+    (resource_tracker, "_resource_tracker"),
+    (resource_tracker._resource_tracker, "_pid"),  # type: ignore[attr-defined]
     (SpecCluster, "_instances"),
     (worker, "_worker_cvar"),
     (pickle, "_DaskPickler"),
