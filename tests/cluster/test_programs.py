@@ -57,7 +57,7 @@ def test_a_program_runs_in_worker_pods(
     program = PROGRAMS[name]
     run = name_of(program, mode)
     status = statuses[run]
-    text = "\n" + shared.logs("-l", f"dask-flows.dev/run={run}", "--tail=-1")
+    text = "\n" + shared.logs(f"job/{status['jobName']}", "--tail=-1")
     assert status["phase"] == "Succeeded", (status, text)
     assert status["mode"] == mode
 
