@@ -549,6 +549,32 @@ def test_a_script_runs_on_this_machine(
         assert 'if __name__ == "__main__":' in "".join(process.errors)
 
 
+TRACED = """
+import sys, threading, dask_flows
+def flow():
+    return 1
+def call():
+    print("traced")
+run = threading.Thread(target=lambda: dask_flows.run(flow, address={address!r}))
+run.start()
+run.join()
+sys.settrace(lambda *_: None)
+call()
+"""
+
+
+def test_a_debugger_works_after_a_run_in_a_thread(
+    start: Callable[..., Any], tmp_path: Path, dask: Any
+) -> None:
+    """Python 3.11 would stand still at the next traced call if an exception had been taken back."""
+    (tmp_path / "script.py").write_text(TRACED.format(address=dask.address))
+
+    process = start(sys.executable, "script.py", cwd=tmp_path)
+    process.wait_for("traced")
+
+    assert process.end() == 0
+
+
 def test_a_signal_ends_a_script_as_it_would_without_us(
     start: Callable[..., Any], tmp_path: Path, dask: Any
 ) -> None:

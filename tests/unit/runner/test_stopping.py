@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from dask_flows.outcome import CANCELLED, FAILED
+from dask_flows.run import inside
 from dask_flows.run.cause import Cause, Stopped, cause_of
+from dask_flows.run.inside import ThreadStopper, raise_in
 from dask_flows.run.limit import Limit
 from dask_flows.run.stopping import Stopper
 from dask_flows.run.waking import WAKE
@@ -356,3 +358,27 @@ def test_a_deadline_may_be_taken_back(end: End) -> None:
 
     assert not stopper.stopped.wait(0.4)
     limit.end()
+
+
+def test_a_thread_hears_late_what_stops_it_or_never(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop that comes as the steps end is raised within ``guard``, not in whatever the thread does next."""
+    sending, returned = threading.Event(), threading.Event()
+
+    def send(thread: int, error: type[BaseException]) -> None:
+        sending.set()
+        returned.wait(0.3)  # as long as it takes, ``guard`` must not return
+        raise_in(thread, error)
+
+    monkeypatch.setattr(inside, "raise_in", send)
+    stopper = ThreadStopper(nothing, exit_now=nothing, grace=30, wake=nothing)
+    stops = threading.Thread(target=stopper.stop, args=(Cause("Cancelled", "by a test", 143),))
+
+    def steps() -> None:
+        stops.start()
+        sending.wait(30)
+
+    raised = stopper.guard(steps)
+
+    returned.set()
+    stops.join()  # Stopped would come here
+    assert isinstance(raised, Stopped)

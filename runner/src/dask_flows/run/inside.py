@@ -25,7 +25,7 @@ from dask_flows.run.host import Host, LastWords, Patient
 from dask_flows.run.request import Request
 from dask_flows.run.result import RunOutcome, error_of
 from dask_flows.run.runner import run
-from dask_flows.run.stopping import GRACE, LAST_WORDS, Stopper
+from dask_flows.run.stopping import GRACE, LAST_WORDS, Stopper, give_back
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class _Elsewhere(_Inside):
 
     def stopper(self, last_words: LastWords) -> Stopper:
         """Return what raises in the run's thread, and gives up waiting for it."""
-        self._stopper = _ThreadStopper(
+        self._stopper = ThreadStopper(
             last_words, exit_now=lambda _: self._over.set(), grace=GRACE, wake=self._wake
         )
         return self._stopper
@@ -173,7 +173,7 @@ class _Elsewhere(_Inside):
             self._over.set()
 
 
-class _ThreadStopper(Patient):
+class ThreadStopper(Patient):
     """Raises Stopped in the thread that runs the flow, which has no signals."""
 
     def __init__(
@@ -192,11 +192,16 @@ class _ThreadStopper(Patient):
         """Go through the steps in this thread; returns what they raise."""
         self._ident = threading.get_ident()
         try:
-            return super().guard(steps)
-        except Stopped as late:  # it was on its way when the steps ended
+            raised = super().guard(steps)
+            with self._lock:
+                self._open = False  # from here on nothing is sent
+            # What was sent comes now. To take it back is no way: in Python 3.11 the interpreter would look
+            # for it for ever, and a debugger or a coverage tool stand still at its next call.
+            for _ in range(2):
+                pass
+        except Stopped as late:
             return late
-        finally:
-            raise_in(self._ident, None)
+        return raised
 
     def stop(self, cause: Cause) -> None:
         """Stop the run, from any other thread."""
@@ -219,14 +224,12 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is not None:  # None was not set by Python, and cannot be set again
-            signal.signal(signal.SIGINT, before)
+        give_back(signal.SIGINT, before)
 
 
-def raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Let a thread raise at its next instruction in Python; None takes back what it has not raised yet."""
-    target = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), target)
+def raise_in(thread: int, error: type[BaseException]) -> None:
+    """Let a thread raise the next time that Python looks for signals in it."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 def _cancel_futures(client: Any) -> None:

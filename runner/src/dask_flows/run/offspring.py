@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 
 class Offspring:
@@ -35,11 +36,11 @@ class Offspring:
         Python's resource tracker goes now: sooner, what this process lets go of would start another one, and
         complain; left alone, it complains of what nobody has let go of.
         """
-        nanny = sys.modules.get("distributed.nanny")
-        nannies = list(nanny.Nanny._instances) if nanny is not None and self._alone else []  # noqa: SLF001 - nobody else knows them all
-        for one in nannies:
+        if not self._alone:
+            return
+        for nanny in _nannies():
             with suppress(Exception):  # its own loop comes to the end of the process meanwhile
-                if folder := one.worker_dir:
+                if folder := nanny.worker_dir:
                     shutil.rmtree(folder, ignore_errors=True)
         self._kill(lambda pid: pid == _tracker())
 
@@ -53,6 +54,11 @@ class Offspring:
                 with suppress(Exception):
                     if which(child.pid):
                         child.kill()
+
+
+def _nannies() -> list[Any]:
+    module = sys.modules.get("distributed.nanny")
+    return list(module.Nanny._instances) if module is not None else []  # noqa: SLF001 - nobody else knows them all
 
 
 def _tracker() -> int | None:

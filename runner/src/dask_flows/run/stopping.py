@@ -107,8 +107,7 @@ class Stopper:
         self._waker.close()
         self._bell.close()
         for number, handler in self._before.items():
-            if handler is not None:  # None was not set by Python, and cannot be set again
-                signal.signal(number, handler)
+            give_back(number, handler)
         self._words.put(_Word.LEFT)
 
     def guard(self, steps: Callable[[], None]) -> BaseException | None:
@@ -221,10 +220,11 @@ class Stopper:
         The main thread is woken until it has raised: what wakes it rings in its turn.
         """
         with self._lock:
-            ours = number == WAKE or signal.getsignal(number) == self._handle
-            if ours and number != WAKE:
+            if number != WAKE:
+                if signal.getsignal(number) != self._handle:
+                    return  # the flow's own handler takes it
                 self._count(number, self._due, self._ran)
-            waits = ours and self._open and self.cause is not None
+            waits = self._open and self.cause is not None
         if waits:
             self._waker.wake()
 
@@ -282,6 +282,12 @@ class Stopper:
             return self._words.get(timeout=seconds)
         except Empty:
             return None
+
+
+def give_back(number: int, handler: Any) -> None:
+    """Set the handler of before; None was not set by Python, and cannot be set again."""
+    if handler is not None:
+        signal.signal(number, handler)
 
 
 def _as_untouched(number: int) -> None:
