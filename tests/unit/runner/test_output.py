@@ -4,14 +4,17 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from distributed import Client
 from distributed.utils import set_thread_state
+from distributed.worker import _worker_cvar
 
 from dask_flows.clusters.complaints import Complaints, forward, keep
 from dask_flows.clusters.lacking import SCHEDULER, WORKERS, Lacking
@@ -46,6 +49,7 @@ class Task:
     """A task as a worker knows it."""
 
     annotations: dict[str, str]
+    run_spec: Any = None
 
 
 @dataclass
@@ -67,7 +71,7 @@ class Worker:
         self.name = name
         self.events: list[dict[str, Any]] = []
         self.loop = Loop()
-        self.active_keys: set[str] = set()
+        self.active_keys: Collection[str] = set()
         self.state = type("State", (), {})()
         self.state.tasks = {key: Task({"dask-flows": tag}) for key, tag in tags.items()}
 
@@ -428,6 +432,28 @@ async def task(n):
 def main():
     return sum(get_client().gather(get_client().map(task, range(3), pure=False)))
 """
+
+
+def test_a_thread_of_a_coroutine_keeps_its_line_when_another_ends(own: io.StringIO) -> None:
+    """Which one it belongs to is not known, so none of them ends the line but the last."""
+    worker = Worker(a="run-1", b="run-1")
+    for task in worker.state.tasks.values():
+        task.run_spec = SimpleNamespace(is_coro=True)
+    active = worker.active_keys = dict.fromkeys(worker.state.tasks)  # a set, but in order
+    stream = tee(own)
+    context = copy_context()
+    context.run(_worker_cvar.set, worker)
+
+    for ended in ("a", "b"):
+        context.run(stream.write, f"before {ended} ")
+        del active[ended]
+        worker.loop.later.pop()()
+    assert worker.texts == ["before a before b "]
+    active["a"] = None
+    context.run(print, "x", 1, file=stream)
+
+    assert worker.texts == ["before a before b ", "x 1"]
+    assert {event["tag"] for event in worker.events} == {"run-1"}
 
 
 def test_coroutines_print_to_their_run(

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TextIO, cast
 
 from dask_flows.clusters.base import Hear
-from dask_flows.clusters.tags import current_task, task_tag
+from dask_flows.clusters.tags import current_task, still_runs, task_tag
 from dask_flows.deadline import Clock, SystemClock
 
 TOPIC = "dask-flows-output"
@@ -123,7 +123,7 @@ class Tee:
         with self._lock:
             self._sweeping = False
             for thread, begun in list(self._begun.items()):
-                if begun.key in begun.worker.active_keys:
+                if still_runs(begun.worker, begun.key):
                     self._sweep_soon(begun.worker)
                 else:
                     del self._begun[thread]

@@ -15,7 +15,7 @@ import dask
 from dask.base import annotate
 from dask.context import thread_state
 
-from dask_flows.clusters.coroutines import coroutine_task
+from dask_flows.clusters.coroutines import OneOf, coroutine_task, coroutines
 
 if TYPE_CHECKING:
     from dask_flows.clusters.base import Say
@@ -103,7 +103,7 @@ def _tag_of_current_task() -> str | None:
 
 
 def current_task() -> tuple[Any, Any] | None:
-    """Return the worker and the key of the task that runs here; None outside of tasks."""
+    """Return the worker and the key (or ``OneOf`` some) of the task that runs here; None outside of tasks."""
     key = getattr(thread_state, "key", None)
     if key is None:
         return coroutine_task(task_tag)
@@ -114,8 +114,17 @@ def current_task() -> tuple[Any, Any] | None:
 
 def task_tag(worker: Any, key: Any) -> str | None:
     """Return the tag of a task that the worker runs."""
+    if isinstance(key, OneOf):
+        return key.tag
     tag = tag_of(worker.state.tasks.get(key))
     return None if tag is None else str(tag)
+
+
+def still_runs(worker: Any, key: Any) -> bool:
+    """Whether the worker still runs the task."""
+    if isinstance(key, OneOf):
+        return any(task_tag(worker, one) == key.tag for one in coroutines(worker))
+    return key in worker.active_keys
 
 
 def tag_of(task: Any) -> Any:
