@@ -48,10 +48,14 @@ class Follower:
 
 @asynccontextmanager
 async def following(
-    server: Hostile, rhythm: Rhythm = RHYTHM, *, synced: bool = True
+    server: Hostile,
+    rhythm: Rhythm = RHYTHM,
+    *,
+    synced: bool = True,
+    patience: Patience = QUICK,
 ) -> AsyncIterator[Follower]:
     """Follow a server with everything real."""
-    async with client_of(server, QUICK) as client:
+    async with client_of(server, patience) as client:
         follower = Follower(client, rhythm)
         try:
             if synced:

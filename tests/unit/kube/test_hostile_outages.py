@@ -158,7 +158,7 @@ async def test_a_list_that_is_slow_gives_signs_of_life(server: Hostile) -> None:
     server.page = 1
     server.always["list"] = slowly(0.3)
     signs: list[float] = []
-    async with following(server, synced=False) as follower:
+    async with following(server, synced=False, patience=Patience(answer=10.0)) as follower:
         informer = follower.informer
         while not informer.synced.is_set():
             signs.append(SystemClock().monotonic() - informer.last_sign)
