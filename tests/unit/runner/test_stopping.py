@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from dask_flows.outcome import CANCELLED, FAILED
-from dask_flows.run import inside
+from dask_flows.run import threaded
 from dask_flows.run.cause import Cause, Stopped, cause_of
-from dask_flows.run.inside import ThreadStopper, raise_in
 from dask_flows.run.limit import Limit
 from dask_flows.run.stopping import Stopper
+from dask_flows.run.threaded import ThreadStopper, raise_in
 from dask_flows.run.waking import WAKE
 
 from .stops import End, answering, kill, nothing, stopped_by
@@ -369,7 +369,7 @@ def test_a_thread_hears_late_what_stops_it_or_never(monkeypatch: pytest.MonkeyPa
         returned.wait(0.3)  # as long as it takes, ``guard`` must not return
         raise_in(thread, error)
 
-    monkeypatch.setattr(inside, "raise_in", send)
+    monkeypatch.setattr(threaded, "raise_in", send)
     stopper = ThreadStopper(nothing, exit_now=nothing, grace=30, wake=nothing)
     stops = threading.Thread(target=stopper.stop, args=(Cause("Cancelled", "by a test", 143),))
 
@@ -382,3 +382,30 @@ def test_a_thread_hears_late_what_stops_it_or_never(monkeypatch: pytest.MonkeyPa
     returned.set()
     stops.join()  # Stopped would come here
     assert isinstance(raised, Stopped)
+
+
+def test_a_thread_hears_again_what_python_has_dropped() -> None:
+    """As in the main thread: an exception in a finalizer or a weak reference's callback is lost."""
+    before = sys.unraisablehook
+    reached, end = threading.Event(), time.monotonic() + 30
+
+    class Deaf:
+        def __del__(self) -> None:
+            reached.set()
+            while time.monotonic() < end:
+                pass
+
+    def steps() -> None:
+        Deaf()
+        while time.monotonic() < end:
+            pass
+
+    stopper = ThreadStopper(nothing, exit_now=nothing, grace=60, wake=nothing)
+    cause = Cause("Cancelled", "by a test", 143)
+    stops = threading.Thread(target=lambda: reached.wait(30) and stopper.stop(cause))
+    stops.start()
+    raised = stopper.guard(steps)
+
+    stops.join()
+    assert isinstance(raised, Stopped)
+    assert sys.unraisablehook == before

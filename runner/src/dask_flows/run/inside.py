@@ -7,7 +7,6 @@ thread of its own, because it waits for coroutines and must be interruptible.
 
 import asyncio
 import contextvars
-import ctypes
 import signal
 import threading
 import warnings
@@ -19,13 +18,14 @@ from dask_flows.config import Environment
 from dask_flows.deadline import Clock
 from dask_flows.layers import withdraw
 from dask_flows.outcome import CANCELLED
-from dask_flows.run.cause import Cause, Stopped
+from dask_flows.run.cause import Cause
 from dask_flows.run.ending import Ending, stopped
 from dask_flows.run.host import Host, LastWords, Patient
 from dask_flows.run.request import Request
 from dask_flows.run.result import RunOutcome, error_of
 from dask_flows.run.runner import run
 from dask_flows.run.stopping import GRACE, LAST_WORDS, Stopper, give_back
+from dask_flows.run.threaded import ThreadStopper, raise_in
 from dask_flows.ui import Ui
 
 if TYPE_CHECKING:
@@ -173,47 +173,6 @@ class _Elsewhere(_Inside):
             self._over.set()
 
 
-class ThreadStopper(Patient):
-    """Raises Stopped in the thread that runs the flow, which has no signals."""
-
-    def __init__(
-        self,
-        last_words: LastWords,
-        *,
-        exit_now: Callable[[int], Any],
-        grace: float,
-        wake: Callable[[], None],
-    ) -> None:
-        super().__init__(last_words, exit_now=exit_now, grace=grace)
-        self._wake_up = wake
-        self._ident = 0
-
-    def guard(self, steps: Callable[[], None]) -> BaseException | None:
-        """Go through the steps in this thread; returns what they raise."""
-        self._ident = threading.get_ident()
-        try:
-            raised = super().guard(steps)
-            with self._lock:
-                self._open = False  # from here on nothing is sent
-            # What was sent comes now. To take it back is no way: in Python 3.11 the interpreter would look
-            # for it for ever, and a debugger or a coverage tool stand still at its next call.
-            for _ in range(2):
-                pass
-        except Stopped as late:
-            return late
-        return raised
-
-    def stop(self, cause: Cause) -> None:
-        """Stop the run, from any other thread."""
-        super().stop(cause)
-        with self._lock:
-            if self.cause is not cause or not self._open:
-                return
-            self._open = False
-            raise_in(self._ident, Stopped)
-        self._wake_up()
-
-
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let Ctrl-C interrupt the main thread's wait; an event loop would wait for its coroutine instead."""
@@ -225,11 +184,6 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         give_back(signal.SIGINT, before)
-
-
-def raise_in(thread: int, error: type[BaseException]) -> None:
-    """Let a thread raise the next time that Python looks for signals in it."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
 
 
 def _cancel_futures(client: Any) -> None:

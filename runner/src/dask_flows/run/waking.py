@@ -1,4 +1,4 @@
-"""See to it that an exception of a signal's handler arrives in the main thread.
+"""See to it that an exception that comes from outside arrives in the thread it is for.
 
 On a busy machine Python loses it in two ways:
 
@@ -22,11 +22,47 @@ from typing import Any
 WAKE = signal.SIGCONT
 
 
+class Drops:
+    """Hears of the ``error`` that Python drops in one thread; opened and closed there.
+
+    ``again`` is told, with the thread anywhere, so it must take no lock.
+    """
+
+    def __init__(self, error: type[BaseException], again: Callable[[], None]) -> None:
+        self._error, self._again = error, again
+        self._owner = (0, 0)  # process and thread
+        self._hook: Callable[[Any], Any] = sys.unraisablehook
+
+    def open(self) -> None:
+        """Begin to hear."""
+        self._owner = here()
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._take
+
+    def close(self) -> None:
+        """Leave everything as it was, but for what others have put in its place."""
+        if sys.unraisablehook == self._take:
+            sys.unraisablehook = self._hook
+        self._owner = (0, 0)
+
+    def _take(self, unraisable: Any) -> None:
+        try:
+            if not isinstance(unraisable.exc_value, self._error):
+                self._hook(unraisable)
+                return
+        except self._error:  # it came while somebody told of another exception
+            pass
+        else:
+            if _was_delivered(unraisable):
+                return
+        if here() == self._owner:
+            self._again()
+
+
 class Waker:
     """Wakes the main thread and hears what it drops; opened and closed there.
 
-    ``interrupt`` may raise the ``error``; ``again`` is told that it was dropped, with the main thread
-    anywhere, so it must take no lock. A program with a handler of its own for ``WAKE`` keeps it, and is not woken.
+    ``interrupt`` may raise the ``error``; ``again`` is told that it was dropped. A program with a handler of
+    its own for ``WAKE`` keeps it, and is not woken.
     """
 
     def __init__(
@@ -35,14 +71,13 @@ class Waker:
         interrupt: Callable[[], None],
         again: Callable[[], None],
     ) -> None:
-        self._error, self._interrupt, self._again = error, interrupt, again
-        self._owner = (0, 0)  # process and thread
-        self._hook: Callable[[Any], Any] = sys.unraisablehook
+        self._interrupt, self._drops = interrupt, Drops(error, again)
+        self._owner = (0, 0)
 
     def open(self) -> None:
         """Begin to hear."""
-        self._owner = _here()
-        self._hook, sys.unraisablehook = sys.unraisablehook, self._drops
+        self._owner = here()
+        self._drops.open()
         if signal.getsignal(WAKE) is signal.SIG_DFL:
             signal.signal(WAKE, self._woken)
 
@@ -56,29 +91,16 @@ class Waker:
         """Leave everything as it was, but for what others have put in its place."""
         if signal.getsignal(WAKE) == self._woken:
             signal.signal(WAKE, signal.SIG_DFL)
-        if sys.unraisablehook == self._drops:
-            sys.unraisablehook = self._hook
+        self._drops.close()
         self._owner = (0, 0)
 
     def _woken(self, _number: int, _frame: FrameType | None) -> None:
-        if _here() == self._owner:
+        if here() == self._owner:
             self._interrupt()
 
-    def _drops(self, unraisable: Any) -> None:
-        try:
-            if not isinstance(unraisable.exc_value, self._error):
-                self._hook(unraisable)
-                return
-        except self._error:  # its signal came while somebody told of another exception
-            pass
-        else:
-            if _was_delivered(unraisable):
-                return
-        if _here() == self._owner:
-            self._again()
 
-
-def _here() -> tuple[int, int]:
+def here() -> tuple[int, int]:
+    """Return this process and this thread."""
     return os.getpid(), threading.get_ident()
 
 
