@@ -219,9 +219,9 @@ def test_a_flow_that_cannot_be_stopped_is_left_with_a_warning(
 
     with pytest.warns(ResourceWarning, match="goes on in the thread"):
         outcome = in_loop(
-            lambda: dask_flows.run(deaf, address=dask.address, deadline=3.0, output=None)
+            lambda: dask_flows.run(deaf, address=dask.address, deadline=10.0, output=None)
         )
-    assert begun.is_set()
+    assert begun.is_set(), "the deadline has ended it before"
     try:  # The next run does not take its cluster, though it is still there.
         assert os.environ.get("DASK_SCHEDULER_ADDRESS") is None
         assert dask_flows.run(answer, workers=1, threads=1, output=None).check() == 1
@@ -540,7 +540,8 @@ def test_a_script_runs_on_this_machine(
 
     if guarded:
         assert "outcome 2" in process.text, "".join(process.errors)
-        assert "".join(process.errors) == ""
+        slow = "Worker process still alive after"  # Dask's own word on a busy machine
+        assert [line for line in process.errors if slow not in line] == []
     else:
         assert 'if __name__ == "__main__":' in "".join(process.errors)
 
