@@ -59,6 +59,9 @@ def eventually(check: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     return value
 
 
+BUSY = ("Worker process still alive after", "Event loop was unresponsive")
+
+
 @dataclass
 class Process:
     """A program that was started, and the lines it has written so far."""
@@ -86,6 +89,11 @@ class Process:
     def text(self) -> str:
         """Standard output so far."""
         return "".join(self.lines)
+
+    @property
+    def complaints(self) -> list[str]:
+        """Standard error so far, but for what Dask says of a busy machine."""
+        return [line for line in self.errors if not any(words in line for words in BUSY)]
 
     def wait_for(self, text: str) -> None:
         """Wait until the text is in standard output."""

@@ -273,7 +273,7 @@ def test_dasks_own_class_by_its_name(dask_flows: Callable[..., Any], tmp_path: P
     )  # fmt: skip
 
     assert process.end() == 0, process.text
-    assert "".join(process.errors) == ""
+    assert process.complaints == []
     assert "result 3\n" in process.lines
     assert [line for line in process.lines if "in task 1" in line] == ["[worker-0] in task 1\n"]
 

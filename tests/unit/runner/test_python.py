@@ -540,8 +540,7 @@ def test_a_script_runs_on_this_machine(
 
     if guarded:
         assert "outcome 2" in process.text, "".join(process.errors)
-        slow = "Worker process still alive after"  # Dask's own word on a busy machine
-        assert [line for line in process.errors if slow not in line] == []
+        assert process.complaints == []
     else:
         assert 'if __name__ == "__main__":' in "".join(process.errors)
 
