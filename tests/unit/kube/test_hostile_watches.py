@@ -53,7 +53,7 @@ async def test_a_slow_storm_of_410_does_not_spin_either(server: Hostile) -> None
     async with following(server, Rhythm(0.05, 1.0, settled=0.3)):
         await asyncio.sleep(3.6)
 
-        assert server.count("list") <= 7  # without pauses that grow: 9
+        assert server.count("list") <= 7  # without pauses that grow: 9 or 10
 
 
 async def test_a_410_in_the_middle_of_a_list_begins_it_again(server: Hostile) -> None:

@@ -1,5 +1,6 @@
 """Rules of worker output: a run hears its own tasks, whole lines, with the worker's name, not too many."""
 
+import asyncio
 import io
 import logging
 import sys
@@ -454,6 +455,29 @@ def test_a_thread_of_a_coroutine_keeps_its_line_when_another_ends(own: io.String
 
     assert worker.texts == ["before a before b ", "x 1"]
     assert {event["tag"] for event in worker.events} == {"run-1"}
+
+
+def test_a_part_of_a_coroutine_ends_the_line_that_the_coroutine_began(own: io.StringIO) -> None:
+    """Its inner task has a name of its own, and prints in the same thread."""
+    worker = Worker(a="run-1")
+    worker.state.tasks["a"].run_spec = SimpleNamespace(is_coro=True)
+    worker.active_keys = {"a"}
+    stream = tee(own)
+
+    async def inner() -> None:
+        print("done", file=stream)
+
+    async def outer() -> None:
+        print("working", end=" … ", file=stream)
+        await asyncio.create_task(inner())
+
+    async def execute() -> None:
+        _worker_cvar.set(worker)
+        await asyncio.create_task(outer(), name="execute('a')")
+
+    asyncio.run(execute())
+
+    assert worker.texts == ["working … done"]
 
 
 def test_coroutines_print_to_their_run(

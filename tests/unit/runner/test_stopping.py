@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -377,26 +378,42 @@ def test_a_thread_hears_late_what_stops_it_or_never(monkeypatch: pytest.MonkeyPa
         stops.start()
         sending.wait(30)
 
-    raised = stopper.guard(steps)
-
-    returned.set()
-    stops.join()  # Stopped would come here
+    with stopper:
+        raised = stopper.guard(steps)
+        returned.set()
+        stops.join()  # Stopped would come here
     assert isinstance(raised, Stopped)
 
 
-def test_a_thread_hears_again_what_python_has_dropped() -> None:
+class Spins:
+    """An object whose end an interruption ends."""
+
+    def __init__(self, reached: threading.Event) -> None:
+        self.reached = reached
+
+    def __del__(self) -> None:
+        self.reached.set()
+        while True:
+            pass
+
+
+class Fails(Spins):
+    """An object whose end fails in C, where no interruption is heard: Python tells of the failure first."""
+
+    def __del__(self) -> None:
+        self.reached.set()
+        SimpleQueue[None]().get(timeout=0.5)
+
+
+@pytest.mark.parametrize("kind", [Spins, Fails])
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_thread_hears_again_what_python_has_dropped(kind: type[Spins]) -> None:
     """As in the main thread: an exception in a finalizer or a weak reference's callback is lost."""
     before = sys.unraisablehook
     reached, end = threading.Event(), time.monotonic() + 30
 
-    class Deaf:
-        def __del__(self) -> None:
-            reached.set()
-            while time.monotonic() < end:
-                pass
-
     def steps() -> None:
-        Deaf()
+        kind(reached)
         while time.monotonic() < end:
             pass
 
@@ -404,7 +421,8 @@ def test_a_thread_hears_again_what_python_has_dropped() -> None:
     cause = Cause("Cancelled", "by a test", 143)
     stops = threading.Thread(target=lambda: reached.wait(30) and stopper.stop(cause))
     stops.start()
-    raised = stopper.guard(steps)
+    with stopper:
+        raised = stopper.guard(steps)
 
     stops.join()
     assert isinstance(raised, Stopped)

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from dask_flows.run.cause import Cause, Stopped, cause_of
 from dask_flows.run.letting_go import let_go
-from dask_flows.run.waking import WAKE
+from dask_flows.run.waking import WAKE, Drops
 
 from .stops import End, answering, kill, nothing, stopped_by
 
@@ -243,6 +244,39 @@ def test_an_interruption_that_was_delivered_does_not_come_again(
     with end.stopper() as stopper:
         assert stopped_by(stopper, flow)
     assert cleaned == [True]
+
+
+class Interrupted:
+    """An object whose end is interrupted."""
+
+    def __del__(self) -> None:
+        raise Stopped
+
+
+@pytest.mark.parametrize("first_to_close", [0, 1])
+def test_two_runs_in_two_threads_hear_each_of_its_own(
+    dropped: list[str], first_to_close: int
+) -> None:
+    """A run that does not stop is left behind, and the next one begins; no hook of either stays."""
+    before = sys.unraisablehook
+    heard: list[int] = []
+    runs = [Drops(Stopped, partial(heard.append, number)) for number in range(2)]
+    with ThreadPoolExecutor(1) as older, ThreadPoolExecutor(1) as newer:
+        threads = [older, newer]
+        for thread, run in zip(threads, runs, strict=True):
+            thread.submit(run.open).result()
+        for thread in threads:
+            thread.submit(lambda: Interrupted() and None).result()
+        assert heard == [0, 1]
+
+        threads[first_to_close].submit(runs[first_to_close].close).result()
+        for thread in threads:
+            thread.submit(lambda: Interrupted() and None).result()
+        assert heard == [0, 1, 1 - first_to_close]
+        threads[1 - first_to_close].submit(runs[1 - first_to_close].close).result()
+
+    assert sys.unraisablehook == before
+    assert dropped == []
 
 
 def test_after_the_steps_nothing_comes_again(end: End) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TextIO, cast
 
 from dask_flows.clusters.base import Hear
+from dask_flows.clusters.coroutines import OneOf
 from dask_flows.clusters.tags import current_task, still_runs, task_tag
 from dask_flows.deadline import Clock, SystemClock
 
@@ -55,12 +56,20 @@ class _Begun:
     tag: str | None
     text: str
 
+    def goes_on(self, worker: Any, key: Any) -> bool:
+        """Whether a task may go on with it; of a coroutine's parts that is known by their run only."""
+        if worker is not self.worker:
+            return False
+        vague = isinstance(self.key, OneOf) or isinstance(key, OneOf)
+        return bool(self.key == key or (vague and self.tag == task_tag(worker, key)))
+
 
 class Tee:
     """A text stream whose lines also go to the run of the task that writes them.
 
     ``own`` takes what no task wrote; ``echo`` takes what tasks wrote, None if it would be shown twice.
-    A line without an end goes when its task does: with the thread's next task, or a moment later.
+    A line without an end goes when its task does: with the thread's next task, or a moment later. One that a
+    thread of a coroutine has begun, or a task within it, goes with the last coroutine of the run on the worker.
     """
 
     def __init__(
@@ -89,7 +98,7 @@ class Tee:
         thread = threading.get_ident()
         with self._lock:
             begun = self._begun.pop(thread, None)
-            if begun is not None and begun.key != key:
+            if begun is not None and not begun.goes_on(worker, key):
                 self._send(begun.worker, begun.tag, begun.text)
                 begun = None
             tag = begun.tag if begun else task_tag(worker, key)

@@ -14,7 +14,7 @@ _CODES = {
 
 
 class Stopped(KeyboardInterrupt):
-    """Raised in the main thread: asyncio and Dask clean up after a KeyboardInterrupt."""
+    """Raised in the thread of the flow: asyncio and Dask clean up after a KeyboardInterrupt."""
 
 
 @dataclass(frozen=True)

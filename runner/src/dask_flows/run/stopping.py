@@ -1,7 +1,7 @@
 """End a run before its time: signals, deadlines, the agent's word, a lost scheduler.
 
-All of them take one way: a cause is noted, once, and :class:`Stopped` is raised in the main thread, so that
-the flow's ``finally`` blocks run. Whatever the flow makes of that, the process is gone ``GRACE`` seconds
+All of them take one way: a cause is noted, once, and :class:`Stopped` is raised in the flow's thread, so that
+its ``finally`` blocks run. Whatever the flow makes of that, the process is gone ``GRACE`` seconds
 later; a second signal ends it at once. It never ends with exit code 0.
 
 =========  =======================  ==================================  ===============================

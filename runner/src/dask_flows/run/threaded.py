@@ -4,7 +4,7 @@ import ctypes
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from dask_flows.run.cause import Cause, Stopped
 from dask_flows.run.host import LastWords, Patient
@@ -29,6 +29,15 @@ class ThreadStopper(Patient):
         self._dropped: SimpleQueue[None] = SimpleQueue()
         self._left = threading.Event()
 
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._insist, name="dask-flows-insists", daemon=True).start()
+        return super().__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        self._left.set()
+        self._dropped.put(None)
+
     def guard(self, steps: Callable[[], None]) -> BaseException | None:
         """Go through the steps in this thread; returns what they raise."""
         self._ident = threading.get_ident()
@@ -46,8 +55,6 @@ class ThreadStopper(Patient):
             return late
         finally:
             drops.close()
-            self._left.set()
-            self._dropped.put(None)
         return raised
 
     def stop(self, cause: Cause) -> None:
@@ -59,7 +66,6 @@ class ThreadStopper(Patient):
             self._open = False
             raise_in(self._ident, Stopped)
         self._wake_up()
-        threading.Thread(target=self._insist, name="dask-flows-insists", daemon=True).start()
 
     def _insist(self) -> None:
         """Raise Stopped once more when Python has dropped it, a moment later: not in the hook that says so."""
@@ -68,8 +74,9 @@ class ThreadStopper(Patient):
             if self._left.wait(STUCK):
                 return
             with self._lock:
-                if self._inside:
-                    raise_in(self._ident, Stopped)
+                if not self._inside:
+                    continue
+                raise_in(self._ident, Stopped)
             self._wake_up()
 
 
