@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from .conftest import eventually
+from dask_flows.run.stopping import GRACE, LAST_WORDS
+
+from .conftest import WITHIN, eventually
 
 pytestmark = pytest.mark.processes
 
@@ -86,8 +88,7 @@ import time
 from distributed import get_client
 def main(): get_client().close = lambda **_: time.sleep(300)
 """
-WITHIN = 5.0 + 3.0  # seconds; what is promised, and what a busy machine takes
-AT_ONCE = 3.0
+AT_ONCE = GRACE - LAST_WORDS  # seconds; a first signal alone would take longer
 AT_A_TIME = 3
 
 
