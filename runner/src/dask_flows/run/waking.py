@@ -42,7 +42,7 @@ class Drops:
 
     def open(self) -> None:
         """Begin to hear."""
-        self._owner = here()
+        self._owner = _here()
         self.below, sys.unraisablehook = sys.unraisablehook, self._hook
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class Drops:
         else:
             if _was_delivered(unraisable):
                 return
-        if here() == self._owner:
+        if _here() == self._owner:
             self._again()
         elif _behind(self.below) is not None:
             self.below(unraisable)
@@ -96,7 +96,7 @@ class Waker:
 
     def open(self) -> None:
         """Begin to hear."""
-        self._owner = here()
+        self._owner = _here()
         self._drops.open()
         if signal.getsignal(WAKE) is signal.SIG_DFL:
             signal.signal(WAKE, self._woken)
@@ -115,12 +115,11 @@ class Waker:
         self._owner = _NOBODY
 
     def _woken(self, _number: int, _frame: FrameType | None) -> None:
-        if here() == self._owner:
+        if _here() == self._owner:
             self._interrupt()
 
 
-def here() -> tuple[int, int]:
-    """Return this process and this thread."""
+def _here() -> tuple[int, int]:
     return os.getpid(), threading.get_ident()
 
 
