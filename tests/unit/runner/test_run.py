@@ -97,7 +97,7 @@ def test_the_log_alone_tells_the_run(run: Callable[..., Any], dask: Any) -> None
     process = run("good", "-p", "n=3", "--minimum-workers", "2")
 
     assert process.end() == 0
-    assert process.complaints == []
+    assert process.errors == []
     lines = process.text.splitlines()
     assert lines[0] == f"cluster static at {dask.address} (from --address)"
     assert lines[1].startswith("scheduler ready in ")
@@ -201,7 +201,7 @@ def test_no_cluster_is_said_in_time(dask_flows: Callable[..., Any], tmp_path: Pa
 
     assert process.end() == 3
     assert "ClusterTimeout: no Dask scheduler answered within 1 s" in process.lines[-1]
-    assert process.complaints == []
+    assert process.errors == []
 
 
 SIGNALS = [
@@ -331,7 +331,7 @@ def test_a_command_finds_the_cluster_and_its_tasks_are_heard(
     process = dask_flows("run", "--address", dask.address, "--", "python", "script.py")
 
     assert process.end() == 0, "".join(process.errors)
-    assert process.complaints == []
+    assert process.errors == []
     assert "sum 3" in process.text
     assert sum(line.startswith("[pod-") for line in process.lines) == 3
     assert "work done by: pod-" in process.text
@@ -453,7 +453,7 @@ def test_a_reader_that_leaves_does_not_end_the_run(
 
     assert process.end() == 0, process.errors
     assert (tmp_path / "done").exists()
-    assert process.complaints == []
+    assert process.errors == []
 
 
 def test_what_a_flow_has_started_ends_with_it(
